@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/** @file flowscope.h
+ * All public headers. Start with pipeline.h, or use the stages alone: extract.h, tracker.h.
+ */
+#ifndef FLOWSCOPE_FLOWSCOPE_H
+#define FLOWSCOPE_FLOWSCOPE_H
+
+#include "flowscope/allocator.h"
+#include "flowscope/error.h"
+#include "flowscope/extract.h"
+#include "flowscope/flow.h"
+#include "flowscope/key.h"
+#include "flowscope/packet.h"
+#include "flowscope/pipeline.h"
+#include "flowscope/tracker.h"
+#include "flowscope/version.h"
+
+#endif

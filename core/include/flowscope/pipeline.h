@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/** @file pipeline.h
+ * The one composition of the stages: descriptors in, verdicts and events out. The Wireshark plugin, the replay tool and
+ * users of the library all call it, so that what is measured is what ships.
+ *
+ * A frame is a chain of descriptors, outermost first (extract.h). Each is tracked; the carrier's flow becomes the
+ * parent of the flow that it carries. A quoted packet (FS_PACKET_QUOTED) names its flow and changes nothing.
+ */
+#ifndef FLOWSCOPE_PIPELINE_H
+#define FLOWSCOPE_PIPELINE_H
+
+#include "flowscope/extract.h"
+#include "flowscope/tracker.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct fs_pipeline;
+
+enum { FS_FRAME_MAX = 64 /**< descriptors of one frame at most */ };
+
+struct fs_pipeline_config {
+    struct fs_tracker_config tracker;
+    /** More stages bring their settings here. */
+};
+
+/** Totals; they may be summed over pipelines. */
+struct fs_pipeline_stats {
+    uint64_t frames;                     /**< handed in, rejected ones included */
+    uint64_t frame_bytes;                /**< on the wire */
+    uint64_t untracked[FS_REJECT_COUNT]; /**< frames without a descriptor, by reason */
+    uint64_t without_flow;               /**< frames with descriptors none of which could be counted */
+    struct fs_tracker_stats tracker;
+};
+
+/** Fill `config` with the stages' defaults. */
+void fs_pipeline_config_defaults(struct fs_pipeline_config *config);
+
+/** Create a pipeline. NULL for defaults. Returns NULL without memory or if a value is out of range. */
+struct fs_pipeline *fs_pipeline_new(const struct fs_pipeline_config *config, const struct fs_allocator *allocator);
+
+/** Free it, without events. NULL is ignored. */
+void fs_pipeline_free(struct fs_pipeline *pipeline);
+
+/** Run one frame: `count` descriptors, 1 to FS_FRAME_MAX, outermost first, each with its verdict in `verdicts[count]`.
+ * A descriptor's parent is the one before it, unless `parents` is given: then parents[i] is the index of its carrier,
+ * less than i, or -1. A quoted packet is nobody's carrier. Returns 0, FS_ERR_NOMEM (counted, the rest of the frame was
+ * run), or FS_ERR_INVALID for a bad count or parent. */
+int fs_pipeline_frame(struct fs_pipeline *pipeline, const struct fs_packet *packets, size_t count, const int *parents,
+                      struct fs_verdict *verdicts);
+
+/** Run `count` frames of one descriptor each, with memory fetched ahead; see fs_tracker_track_batch(). */
+int fs_pipeline_batch(struct fs_pipeline *pipeline, const struct fs_packet *packets, size_t count,
+                      struct fs_verdict *verdicts);
+
+/** Count a frame that gave no descriptor. `reject` is an enum fs_reject; others count as FS_REJECT_NONE. */
+void fs_pipeline_reject(struct fs_pipeline *pipeline, int reject, uint32_t wire_len);
+
+/** Expire what is idle at `now_ns`; for callers whose clock goes on without packets. */
+void fs_pipeline_tick(struct fs_pipeline *pipeline, uint64_t now_ns);
+
+/** End of input: every flow ends. The pipeline may be used on. */
+void fs_pipeline_finish(struct fs_pipeline *pipeline);
+
+/** The stage, for look-ups, iteration, snapshots and user pointers. Owned by the pipeline. */
+struct fs_tracker *fs_pipeline_tracker(struct fs_pipeline *pipeline);
+
+/** Copy the totals. */
+void fs_pipeline_stats(const struct fs_pipeline *pipeline, struct fs_pipeline_stats *stats);
+/** Add `other` to `sum`, field by field. */
+void fs_pipeline_stats_add(struct fs_pipeline_stats *sum, const struct fs_pipeline_stats *other);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

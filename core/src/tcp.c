@@ -1,0 +1,608 @@
+/* SPDX-License-Identifier: MIT */
+#include "tcp.h"
+
+#include <string.h>
+
+enum {
+    CONTROL = FS_TCP_SYN | FS_TCP_FIN | FS_TCP_RST,
+    CLASSIC = 0x3f,
+    TOO_FAR = 1048576, /* sequence jumps of SYN and RST past this are not believed, as in Zeek */
+    UNSCALED_WINDOW_MAX = 65535
+};
+
+/* Sequence numbers are compared as RFC 9293 says, modulo 2^32. */
+static int32_t seq_delta(uint32_t a, uint32_t b) {
+    return (int32_t)(a - b);
+}
+
+static bool seq_after(uint32_t a, uint32_t b) {
+    return seq_delta(a, b) > 0;
+}
+
+static enum fs__endpoint endpoint_state(const struct fs__tcp_side *side) {
+    return (enum fs__endpoint)(side->bits & FS__STATE_MASK);
+}
+
+static enum fs__endpoint previous_state(const struct fs__tcp_side *side) {
+    return (enum fs__endpoint)((side->bits >> FS__PREVIOUS_SHIFT) & FS__STATE_MASK);
+}
+
+static void set_endpoint_state(struct fs__tcp_side *side, enum fs__endpoint state) {
+    enum fs__endpoint old = endpoint_state(side);
+    if (old == state)
+        return;
+    unsigned rest = side->bits & ~(unsigned)(FS__STATE_MASK | FS__STATE_MASK << FS__PREVIOUS_SHIFT);
+    side->bits = (uint16_t)(rest | (unsigned)state | (unsigned)old << FS__PREVIOUS_SHIFT);
+}
+
+static bool has(const struct fs__tcp_side *side, unsigned bits) {
+    return (side->bits & bits) == bits;
+}
+
+static void set(struct fs__tcp_side *side, unsigned bits) {
+    side->bits = (uint16_t)(side->bits | bits);
+}
+
+static void clear(struct fs__tcp_side *side, unsigned bits) {
+    side->bits = (uint16_t)(side->bits & ~bits);
+}
+
+/* ---- history ---- */
+
+static const char letters[] = "shadfrtwiq^";
+enum { LETTER_FLIPPED = 10, LETTERS_A_WORD = 12, LENGTH_SHIFT = 60 };
+
+static void history_add_code(struct fs__tcp_more *more, unsigned code) {
+    for (unsigned word = 0; word < 2; word++) {
+        unsigned length = (unsigned)(more->history[word] >> LENGTH_SHIFT);
+        if (length == LETTERS_A_WORD)
+            continue;
+        more->history[word] |= (uint64_t)code << (5 * length);
+        more->history[word] += (uint64_t)1 << LENGTH_SHIFT;
+        return;
+    }
+    /* No room: a length past the maximum says that letters were left out. */
+    more->history[1] |= (uint64_t)0xf << LENGTH_SHIFT;
+}
+
+static void history_add(struct fs__tcp_more *more, unsigned side, char letter) {
+    const char *at = strchr(letters, letter);
+    unsigned code = (unsigned)(at - letters) << 1 | (side == FS_RESPONDER);
+    if (more->history[1] >> LENGTH_SHIFT <= LETTERS_A_WORD)
+        history_add_code(more, code);
+}
+
+bool fs__tcp_history_full(const struct fs__tcp_more *more) {
+    return more->history[1] >> LENGTH_SHIFT > LETTERS_A_WORD;
+}
+
+static void history_text(const struct fs__tcp_more *more, char text[FS_HISTORY_MAX + 1]) {
+    unsigned used = 0;
+    for (unsigned word = 0; word < 2; word++) {
+        unsigned length = (unsigned)(more->history[word] >> LENGTH_SHIFT);
+        if (length > LETTERS_A_WORD)
+            length = LETTERS_A_WORD;
+        for (unsigned i = 0; i < length; i++) {
+            unsigned code = (unsigned)(more->history[word] >> (5 * i)) & 0x1f;
+            char letter = letters[code >> 1];
+            bool upper = !(code & 1) && letter != '^';
+            text[used++] = upper ? (char)(letter - 'a' + 'A') : letter;
+        }
+    }
+    text[used] = '\0';
+}
+
+/* The letter comes at the 1st, 10th, 100th ... time. */
+static bool is_power_of_ten(uint32_t count) {
+    while (count >= 10 && count % 10 == 0)
+        count /= 10;
+    return count == 1;
+}
+
+static bool first_use(struct fs__tcp_side *side, unsigned bit) {
+    if (side->used & bit)
+        return false;
+    side->used = (uint8_t)(side->used | bit);
+    return true;
+}
+
+static void history_control(struct fs__tcp_more *more, struct fs__tcp_side *self, unsigned side,
+                            const struct fs_tcp *segment, uint32_t end) {
+    unsigned control = segment->flags & CONTROL;
+    if (control == FS_TCP_SYN) {
+        if (first_use(self, FS__USED_SYN))
+            history_add(more, side, segment->flags & FS_TCP_ACK ? 'h' : 's');
+    } else if (control == FS_TCP_FIN) {
+        if (first_use(self, FS__USED_FIN) || end != self->next)
+            history_add(more, side, 'f');
+    } else if (control == FS_TCP_RST) {
+        if (first_use(self, FS__USED_RST) || segment->seq != self->timed_seq)
+            history_add(more, side, 'r');
+    } else if (control == (FS_TCP_FIN | FS_TCP_RST) || control == CONTROL) {
+        if (first_use(self, FS__USED_FIN_RST))
+            history_add(more, side, 'i');
+    } else if (first_use(self, FS__USED_MULTI)) {
+        history_add(more, side, 'q');
+    }
+}
+
+static void history_plain(struct fs__tcp_more *more, struct fs__tcp_side *self, unsigned side,
+                          const struct fs_packet *packet) {
+    if (packet->payload_len) {
+        if (first_use(self, FS__USED_DATA))
+            history_add(more, side, 'd');
+    } else if ((packet->tcp.flags & FS_TCP_ACK) && first_use(self, FS__USED_ACK)) {
+        history_add(more, side, 'a');
+    }
+}
+
+/* ---- sequence numbers ---- */
+
+static uint32_t top_of(const struct fs__tcp_side *side) {
+    return seq_after(side->ack, side->next) ? side->ack : side->next;
+}
+
+/* next or ack moved on from `before`, the top until then: count the wrap past the ISN, if that was one. */
+static void count_wrap(const struct fs__tcp_side *side, struct fs__tcp_side_more *more, uint32_t before) {
+    uint32_t top = top_of(side);
+    if (seq_after(top, before) && top - side->isn < before - side->isn && more->wraps < UINT16_MAX)
+        more->wraps++;
+}
+
+static void begin_numbers(struct fs__tcp_side *side, struct fs__tcp_side_more *more, uint32_t isn) {
+    side->isn = isn;
+    side->next = isn;
+    side->ack = isn;
+    more->wraps = 0;
+}
+
+/* First segment of a side, or a SYN that gives it another ISN. */
+static void begin_side(struct fs__tcp_side *self, struct fs__tcp_side_more *more, const struct fs_tcp *segment,
+                       unsigned *anomalies) {
+    bool syn = (segment->flags & FS_TCP_SYN) != 0;
+    if (!has(self, FS__KNOWN)) {
+        begin_numbers(self, more, syn ? segment->seq : segment->seq - 1);
+        self->next = segment->seq;
+        set(self, FS__KNOWN);
+    } else if (syn && segment->seq != self->isn) {
+        begin_numbers(self, more, segment->seq);
+        clear(self, FS__TIMED);
+        *anomalies |= FS_ANOMALY_SYN_IN_FLOW;
+    }
+}
+
+static void raise_ack(struct fs__tcp_side *peer, struct fs__tcp_side_more *more, uint32_t ack) {
+    int32_t delta = seq_delta(ack, peer->ack);
+    if (delta <= 0 || (ack == 0 && delta > TOO_FAR))
+        return;
+    uint32_t before = top_of(peer);
+    peer->ack = ack;
+    count_wrap(peer, more, before);
+}
+
+/* Returns whether the segment's end was new. */
+static bool raise_next(struct fs__tcp_side *self, struct fs__tcp_side_more *more, const struct fs_tcp *segment,
+                       uint32_t end) {
+    int32_t delta = seq_delta(end, self->next);
+    bool far = delta > TOO_FAR || delta < -TOO_FAR;
+    if ((segment->flags & (FS_TCP_SYN | FS_TCP_RST)) && far)
+        return false;
+    bool only_syn = (self->flags & FS_TCP_SYN) && self->next == self->isn + 1;
+    bool trust_fin = (segment->flags & FS_TCP_FIN) && only_syn;
+    if (endpoint_state(self) == FS__RESET && !trust_fin)
+        return false;
+    if (delta <= 0 && !trust_fin)
+        return false;
+    uint32_t before = top_of(self);
+    self->next = end;
+    count_wrap(self, more, before);
+    return true;
+}
+
+/* ---- round-trip times ---- */
+
+static void add_sample(struct fs__tcp_side_more *more, uint64_t rtt_ns) {
+    enum { COUNT_BITS = 24 };
+    const uint64_t count_mask = ((uint64_t)1 << COUNT_BITS) - 1;
+    uint64_t us = rtt_ns / 1000;
+    uint32_t clipped = us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
+    uint64_t count = more->rtt & count_mask;
+    uint64_t sum = more->rtt >> COUNT_BITS;
+    if (count == count_mask || sum + clipped > UINT64_MAX >> COUNT_BITS)
+        return;
+    more->rtt = (sum + clipped) << COUNT_BITS | (count + 1);
+    if (count == 0 || clipped < more->rtt_minimum_us)
+        more->rtt_minimum_us = clipped;
+    if (clipped > more->rtt_maximum_us)
+        more->rtt_maximum_us = clipped;
+}
+
+/* The peer's timed segment is covered by the acknowledgement: returns its round-trip time. */
+static uint64_t stop_timer(struct fs__tcp_side *peer, struct fs__tcp_more *more, unsigned side, uint64_t now_ns) {
+    bool was_syn = has(peer, FS__TIMED_SYN);
+    clear(peer, FS__TIMED | FS__TIMED_SYN);
+    if (was_syn)
+        set(peer, FS__SYN_TIMED);
+    if (now_ns < peer->timed_ns)
+        return FS_NO_TIME;
+    uint64_t rtt_ns = now_ns - peer->timed_ns;
+    if (!was_syn) {
+        add_sample(&more->side[side], rtt_ns);
+    } else {
+        uint64_t us = rtt_ns / 1000;
+        more->handshake_us[side] = us >= UINT32_MAX ? UINT32_MAX - 1 : (uint32_t)us;
+    }
+    return rtt_ns;
+}
+
+static void start_timer(struct fs__tcp_side *self, const struct fs_packet *packet, uint32_t end, bool is_new) {
+    unsigned flags = packet->tcp.flags;
+    if (flags & FS_TCP_RST || endpoint_state(self) == FS__RESET)
+        return;
+    if (flags & FS_TCP_SYN) {
+        if (has(self, FS__SYN_TIMED))
+            return;
+        self->timed_ns = packet->time_ns;
+        self->timed_seq = packet->tcp.seq + 1;
+        set(self, FS__TIMED | FS__TIMED_SYN);
+        return;
+    }
+    if (!packet->payload_len)
+        return;
+    if (!is_new) {
+        if (!has(self, FS__TIMED_SYN))
+            clear(self, FS__TIMED);
+        return;
+    }
+    if (has(self, FS__TIMED) || !seq_after(end, self->ack))
+        return;
+    self->timed_ns = packet->time_ns;
+    self->timed_seq = end;
+    set(self, FS__TIMED);
+}
+
+/* ---- windows ---- */
+
+static unsigned window_scale(const struct fs__tcp *tcp, unsigned side) {
+    bool agreed = has(&tcp->side[0], FS__SCALE_OFFERED) && has(&tcp->side[1], FS__SCALE_OFFERED);
+    return agreed ? (unsigned)tcp->side[side].bits >> FS__SCALE_SHIFT : 0;
+}
+
+static void note_scale(struct fs__tcp_side *self, const struct fs_tcp *segment) {
+    unsigned rest = self->bits & ~(0xfU << FS__SCALE_SHIFT | FS__SCALE_OFFERED);
+    if (segment->options & FS_TCP_OPT_WINDOW_SCALE)
+        rest |= FS__SCALE_OFFERED | (unsigned)(segment->window_scale & 0xf) << FS__SCALE_SHIFT;
+    self->bits = (uint16_t)rest;
+}
+
+static void note_window(struct fs__tcp *tcp, struct fs__tcp_more *more, unsigned side, const struct fs_tcp *segment) {
+    struct fs__tcp_side *self = &tcp->side[side];
+    if (segment->window == 0 && !(segment->flags & FS_TCP_RST) && endpoint_state(self) != FS__RESET &&
+        endpoint_state(&tcp->side[!side]) != FS__CLOSED) {
+        struct fs__tcp_side_more *counts = &more->side[side];
+        if (counts->zero_windows < UINT16_MAX && is_power_of_ten(++counts->zero_windows))
+            history_add(more, side, 'w');
+    }
+    if (segment->flags & (FS_TCP_SYN | FS_TCP_RST))
+        return;
+    if (segment->window < self->window_minimum)
+        self->window_minimum = segment->window;
+    if (segment->window > self->window_maximum)
+        self->window_maximum = segment->window;
+}
+
+/* ---- life cycle ---- */
+
+/* RFC 5961 in the observer's place: who could not have seen the connection cannot hit the window. */
+static bool reset_is_acceptable(const struct fs__tcp *tcp, unsigned side, const struct fs_tcp *segment) {
+    const struct fs__tcp_side *self = &tcp->side[side];
+    const struct fs__tcp_side *peer = &tcp->side[!side];
+    if (!has(peer, FS__KNOWN) || !has(self, FS__KNOWN))
+        return true;
+    enum fs__endpoint peer_state = endpoint_state(peer);
+    if ((segment->flags & FS_TCP_ACK) && (peer_state == FS__SYN_SENT || peer_state == FS__SYN_ACK_SENT) &&
+        segment->ack == peer->isn + 1)
+        return true;
+    int64_t window = UNSCALED_WINDOW_MAX;
+    if (peer->window_minimum <= peer->window_maximum) {
+        int64_t scaled = (int64_t)peer->window_maximum << window_scale(tcp, !side);
+        window = scaled > window ? scaled : window;
+    }
+    int64_t from_next = seq_delta(segment->seq, self->next);
+    int64_t from_ack = seq_delta(segment->seq, self->ack);
+    return (from_next >= -window && from_next <= window) || (from_ack >= -window && from_ack <= window);
+}
+
+static void inactive_sends(struct fs__tcp *tcp, unsigned side, const struct fs_packet *packet) {
+    struct fs__tcp_side *self = &tcp->side[side];
+    struct fs__tcp_side *peer = &tcp->side[!side];
+    unsigned flags = packet->tcp.flags;
+    if (flags & FS_TCP_SYN) {
+        if (side == FS_INITIATOR) {
+            set_endpoint_state(self, flags & FS_TCP_ACK ? FS__SYN_ACK_SENT : FS__SYN_SENT);
+        } else {
+            if (endpoint_state(peer) == FS__SYN_SENT)
+                set_endpoint_state(peer, FS__ESTABLISHED);
+            set_endpoint_state(self, FS__ESTABLISHED);
+        }
+    }
+    if (flags & FS_TCP_FIN)
+        set_endpoint_state(self, FS__CLOSED);
+    if (flags & FS_TCP_RST)
+        set_endpoint_state(self, FS__RESET);
+    if (endpoint_state(self) != FS__INACTIVE)
+        return;
+    if (side == FS_RESPONDER && !packet->payload_len && endpoint_state(peer) == FS__SYN_SENT)
+        return; /* some acknowledge a SYN before they send their own */
+    bool completes = (flags & FS_TCP_ACK) && endpoint_state(peer) == FS__ESTABLISHED;
+    set_endpoint_state(self, completes ? FS__ESTABLISHED : FS__PARTIAL);
+}
+
+static void opening_sends(struct fs__tcp_side *self, unsigned flags) {
+    if (flags & FS_TCP_FIN)
+        set_endpoint_state(self, FS__CLOSED);
+    if (flags & FS_TCP_RST)
+        set_endpoint_state(self, FS__RESET);
+}
+
+static void open_sends(struct fs__tcp_side *self, struct fs__tcp_side *peer, unsigned flags) {
+    if ((flags & FS_TCP_SYN) && !(flags & FS_TCP_ACK) && endpoint_state(self) == FS__PARTIAL &&
+        endpoint_state(peer) == FS__INACTIVE)
+        set_endpoint_state(self, FS__SYN_SENT);
+    if ((flags & FS_TCP_FIN) && !(flags & FS_TCP_RST)) {
+        set_endpoint_state(self, FS__CLOSED);
+        if (endpoint_state(peer) == FS__RESET && previous_state(peer) == FS__CLOSED)
+            set_endpoint_state(peer, FS__CLOSED); /* FIN, then RST: a normal end after all */
+    }
+    if (flags & FS_TCP_RST)
+        set_endpoint_state(self, FS__RESET);
+}
+
+/* Zeek's endpoint machine: the two states by which conn_state is told. */
+static void update_endpoints(struct fs__tcp *tcp, unsigned side, const struct fs_packet *packet) {
+    struct fs__tcp_side *self = &tcp->side[side];
+    struct fs__tcp_side *peer = &tcp->side[!side];
+    switch (endpoint_state(self)) {
+    case FS__INACTIVE:
+        inactive_sends(tcp, side, packet);
+        break;
+    case FS__SYN_SENT:
+    case FS__SYN_ACK_SENT:
+        opening_sends(self, packet->tcp.flags);
+        break;
+    case FS__PARTIAL:
+    case FS__ESTABLISHED:
+        open_sends(self, peer, packet->tcp.flags);
+        break;
+    case FS__CLOSED:
+        if ((packet->tcp.flags & FS_TCP_RST) && endpoint_state(peer) != FS__CLOSED)
+            set_endpoint_state(self, FS__RESET);
+        break;
+    case FS__RESET:
+        break;
+    }
+}
+
+static bool side_is_open(const struct fs__tcp_side *self, const struct fs__tcp_side *peer) {
+    if (!has(self, FS__KNOWN))
+        return has(peer, FS__SPOKE);
+    if (!(self->flags & FS_TCP_SYN))
+        return has(self, FS__SPOKE);
+    if (!has(peer, FS__KNOWN))
+        return has(self, FS__SPOKE);
+    return seq_after(self->ack, self->isn);
+}
+
+static bool fin_is_acknowledged(const struct fs__tcp_side *side) {
+    return !seq_after(side->next, side->ack);
+}
+
+static uint8_t opening_state(const struct fs__tcp *tcp) {
+    const struct fs__tcp_side *a = &tcp->side[0];
+    const struct fs__tcp_side *b = &tcp->side[1];
+    bool both = (a->flags & FS_TCP_SYN) && (b->flags & FS_TCP_SYN);
+    bool syn_ack = endpoint_state(a) == FS__SYN_ACK_SENT || (b->flags & FS_TCP_SYN);
+    return both || syn_ack ? FS_STATE_SYN_RECEIVED : FS_STATE_SYN_SENT;
+}
+
+static uint8_t flow_state(const struct fs__tcp *tcp, uint8_t old, bool reset, bool established) {
+    const struct fs__tcp_side *a = &tcp->side[0];
+    const struct fs__tcp_side *b = &tcp->side[1];
+    if (old >= FS_STATE_CLOSED)
+        return old;
+    if (reset)
+        return FS_STATE_RESET;
+    bool a_fin = (a->flags & FS_TCP_FIN) != 0;
+    bool b_fin = (b->flags & FS_TCP_FIN) != 0;
+    if (a_fin && b_fin)
+        return fin_is_acknowledged(a) && fin_is_acknowledged(b) ? FS_STATE_CLOSED : FS_STATE_CLOSING;
+    if (a_fin || b_fin)
+        return FS_STATE_HALF_CLOSED;
+    uint8_t state = established || !fs__tcp_syn_seen(tcp) ? FS_STATE_ESTABLISHED : opening_state(tcp);
+    return state > old ? state : old;
+}
+
+static unsigned segment_anomalies(const struct fs__tcp *tcp, unsigned side, const struct fs_tcp *segment) {
+    const struct fs__tcp_side *peer = &tcp->side[!side];
+    unsigned flags = segment->flags;
+    unsigned anomalies = 0;
+    unsigned control = flags & CONTROL;
+    if ((control & (control - 1)) || !(flags & CLASSIC))
+        anomalies |= FS_ANOMALY_BAD_FLAGS;
+    if (!(flags & FS_TCP_ACK) || (flags & FS_TCP_RST) || !has(peer, FS__KNOWN))
+        return anomalies;
+    bool beyond = seq_after(segment->ack, peer->next);
+    if (beyond)
+        anomalies |= FS_ANOMALY_ACK_UNSEEN;
+    if ((flags & FS_TCP_SYN) && (peer->flags & FS_TCP_SYN) && (beyond || !seq_after(segment->ack, peer->isn)))
+        anomalies |= FS_ANOMALY_SYN_ACK_MISMATCH;
+    return anomalies;
+}
+
+static void take_ack(struct fs__tcp *tcp, struct fs__tcp_more *more, unsigned side, const struct fs_packet *packet,
+                     struct fs__tcp_result *result) {
+    unsigned other = !side;
+    struct fs__tcp_side *peer = &tcp->side[other];
+    if (!has(peer, FS__KNOWN)) {
+        begin_numbers(peer, &more->side[other], packet->tcp.ack - 1);
+        return;
+    }
+    if (packet->tcp.flags & FS_TCP_RST)
+        return;
+    raise_ack(peer, &more->side[other], packet->tcp.ack);
+    if (has(peer, FS__TIMED) && !seq_after(peer->timed_seq, peer->ack))
+        result->rtt_ns = stop_timer(peer, more, other, packet->time_ns);
+}
+
+void fs__tcp_init(struct fs__tcp *tcp, struct fs__tcp_more *more, bool flipped) {
+    memset(tcp, 0, sizeof *tcp);
+    memset(more, 0, sizeof *more);
+    tcp->side[0].window_minimum = tcp->side[1].window_minimum = UINT16_MAX;
+    more->handshake_us[0] = more->handshake_us[1] = UINT32_MAX;
+    if (flipped)
+        history_add_code(more, LETTER_FLIPPED << 1);
+}
+
+bool fs__tcp_is_new_connection(const struct fs__tcp *tcp, uint8_t state, unsigned side, const struct fs_tcp *segment) {
+    const struct fs__tcp_side *self = &tcp->side[side];
+    if ((segment->flags & (CONTROL | FS_TCP_ACK)) != FS_TCP_SYN || !has(self, FS__KNOWN))
+        return false;
+    bool ending = ((tcp->side[0].flags | tcp->side[1].flags) & FS_TCP_FIN) || state == FS_STATE_RESET;
+    return ending || segment->seq != self->isn;
+}
+
+void fs__tcp_update(struct fs__tcp *tcp, struct fs__tcp_more *more, uint8_t state, unsigned side,
+                    const struct fs_packet *packet, struct fs__tcp_result *result) {
+    struct fs__tcp_side *self = &tcp->side[side];
+    const struct fs_tcp *segment = &packet->tcp;
+    unsigned flags = segment->flags;
+    result->rtt_ns = FS_NO_TIME;
+    result->retransmission = false;
+    result->established = false;
+    result->anomalies = segment_anomalies(tcp, side, segment);
+    bool reset = (flags & FS_TCP_RST) != 0;
+    if (reset && !reset_is_acceptable(tcp, side, segment)) {
+        result->anomalies |= FS_ANOMALY_RST_OUT_OF_WINDOW;
+        result->state = state;
+        return;
+    }
+
+    bool first = !has(self, FS__KNOWN);
+    if (first || (flags & FS_TCP_SYN))
+        begin_side(self, &more->side[side], segment, &result->anomalies);
+    uint32_t end = segment->seq + (reset ? 0 : packet->payload_len);
+    end += (flags & FS_TCP_SYN ? 1U : 0U) + (flags & FS_TCP_FIN ? 1U : 0U);
+
+    if (flags & CONTROL)
+        history_control(more, self, side, segment, end);
+    else
+        history_plain(more, self, side, packet);
+    note_window(tcp, more, side, segment);
+    if (flags & FS_TCP_SYN)
+        note_scale(self, segment);
+    if (flags & FS_TCP_ACK)
+        take_ack(tcp, more, side, packet, result);
+
+    bool was_reset = endpoint_state(self) == FS__RESET;
+    self->flags = (uint8_t)(self->flags | flags);
+    bool is_new = raise_next(self, &more->side[side], segment, end);
+    if (packet->payload_len && !reset && !is_new && !first && !was_reset) {
+        result->retransmission = true;
+        if (is_power_of_ten(++more->side[side].retransmissions))
+            history_add(more, side, 't');
+    }
+    start_timer(self, packet, end, is_new);
+    if ((flags & CONTROL) || endpoint_state(self) < FS__PARTIAL)
+        update_endpoints(tcp, side, packet);
+    if (!(flags & (FS_TCP_SYN | FS_TCP_RST)))
+        set(self, FS__SPOKE);
+    if (reset) {
+        self->timed_seq = segment->seq;
+        clear(self, FS__TIMED | FS__TIMED_SYN);
+    }
+
+    if (packet->payload_len && !reset && !result->retransmission && state >= FS_STATE_CLOSED)
+        result->anomalies |= FS_ANOMALY_AFTER_END;
+    const struct fs__tcp_side *peer = &tcp->side[!side];
+    result->established = !reset && side_is_open(self, peer) && side_is_open(peer, self);
+    result->state = flow_state(tcp, state, reset, result->established);
+}
+
+/* ---- snapshots ---- */
+
+static void rtt_info(const struct fs__tcp_side_more *more, struct fs_rtt *rtt) {
+    uint64_t count = more->rtt & 0xffffff;
+    uint64_t sum = more->rtt >> 24;
+    memset(rtt, 0, sizeof *rtt);
+    if (!count)
+        return;
+    rtt->samples = count;
+    rtt->minimum_ns = (uint64_t)more->rtt_minimum_us * 1000;
+    rtt->maximum_ns = (uint64_t)more->rtt_maximum_us * 1000;
+    rtt->mean_ns = sum / count * 1000 + sum % count * 1000 / count;
+}
+
+static uint64_t stream_bytes(const struct fs__tcp_side *side, const struct fs__tcp_side_more *more) {
+    uint64_t size = (uint64_t)more->wraps << 32 | (uint32_t)(top_of(side) - side->isn);
+    if (size)
+        size--; /* the SYN, or the place where one would have been */
+    if (size && (side->flags & FS_TCP_FIN))
+        size--;
+    return size;
+}
+
+static void side_info(const struct fs__tcp *tcp, const struct fs__tcp_more *more, unsigned side,
+                      struct fs_tcp_side *info) {
+    const struct fs__tcp_side *from = &tcp->side[side];
+    unsigned scale = window_scale(tcp, side);
+    info->stream_bytes = stream_bytes(from, &more->side[side]);
+    info->isn = from->isn;
+    bool seen = from->window_minimum <= from->window_maximum;
+    info->window_minimum = seen ? (uint32_t)from->window_minimum << scale : 0;
+    info->window_maximum = seen ? (uint32_t)from->window_maximum << scale : 0;
+    info->zero_windows = more->side[side].zero_windows;
+    info->retransmissions = more->side[side].retransmissions;
+    info->window_scale = (uint8_t)scale;
+    info->flags = from->flags;
+    rtt_info(&more->side[side], &info->rtt);
+}
+
+static bool is_quiet(enum fs__endpoint state) {
+    return state == FS__INACTIVE || state == FS__PARTIAL;
+}
+
+static const char *conn_state(const struct fs__tcp *tcp, const struct fs_flow_info *info) {
+    enum fs__endpoint o = endpoint_state(&tcp->side[0]);
+    enum fs__endpoint r = endpoint_state(&tcp->side[1]);
+    if (r == FS__RESET) {
+        bool empty = !info->tcp[0].stream_bytes && !info->tcp[1].stream_bytes;
+        if (o == FS__SYN_SENT || o == FS__SYN_ACK_SENT || (o == FS__RESET && empty))
+            return "REJ";
+        return is_quiet(o) ? "RSTRH" : "RSTR";
+    }
+    if (o == FS__RESET)
+        return is_quiet(r) ? "RSTOS0" : "RSTO";
+    if (o == FS__CLOSED && r == FS__CLOSED)
+        return "SF";
+    if (o == FS__CLOSED)
+        return is_quiet(r) ? "SH" : "S2";
+    if (r == FS__CLOSED)
+        return is_quiet(o) ? "SHR" : "S3";
+    if (o == FS__SYN_SENT && r == FS__INACTIVE)
+        return "S0";
+    return o == FS__ESTABLISHED && r == FS__ESTABLISHED ? "S1" : "OTH";
+}
+
+static uint64_t handshake_ns(uint32_t us) {
+    return us == UINT32_MAX ? FS_NO_TIME : (uint64_t)us * 1000;
+}
+
+void fs__tcp_info(const struct fs__tcp *tcp, const struct fs__tcp_more *more, struct fs_flow_info *info) {
+    side_info(tcp, more, FS_INITIATOR, &info->tcp[0]);
+    side_info(tcp, more, FS_RESPONDER, &info->tcp[1]);
+    info->handshake_syn_ns = handshake_ns(more->handshake_us[0]);
+    info->handshake_ack_ns = handshake_ns(more->handshake_us[1]);
+    history_text(more, info->history);
+    const char *name = conn_state(tcp, info);
+    memcpy(info->conn_state, name, strlen(name) + 1);
+}

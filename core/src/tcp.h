@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* The TCP part of a flow: what both sides sent and acknowledged, and what a segment changes. docs/semantics.md has the
+ * rules. Two blocks, so that a segment without surprises touches one cache line. */
+#ifndef FS_TCP_H
+#define FS_TCP_H
+
+#include "flowscope/flow.h"
+
+/* Zeek's endpoint states: conn_state and history are defined by them. */
+enum fs__endpoint {
+    FS__INACTIVE = 0,
+    FS__SYN_SENT,
+    FS__SYN_ACK_SENT,
+    FS__PARTIAL,
+    FS__ESTABLISHED,
+    FS__CLOSED,
+    FS__RESET
+};
+
+enum fs__side_bit {
+    FS__STATE_MASK = 0x0007,    /* enum fs__endpoint */
+    FS__PREVIOUS_SHIFT = 3,     /* the endpoint state before this one */
+    FS__KNOWN = 0x0040,         /* has sent a segment that counts */
+    FS__TIMED = 0x0080,         /* timed_ns and timed_seq are running */
+    FS__TIMED_SYN = 0x0100,     /* what they time is the SYN */
+    FS__SCALE_OFFERED = 0x0200, /* its SYN had the window scale option */
+    FS__SPOKE = 0x0400,         /* has sent a segment without SYN and RST */
+    FS__SYN_TIMED = 0x0800,     /* its SYN's acknowledgement was seen: the handshake time is final */
+    FS__SCALE_SHIFT = 12        /* four bits: the offered shift */
+};
+
+/* History letters that a side has used; bits of fs__tcp_side.used. */
+enum fs__used {
+    FS__USED_SYN = 0x01,
+    FS__USED_FIN = 0x02,
+    FS__USED_RST = 0x04,
+    FS__USED_DATA = 0x08,
+    FS__USED_ACK = 0x10,
+    FS__USED_MULTI = 0x20,
+    FS__USED_FIN_RST = 0x40
+};
+
+struct fs__tcp_side {
+    uint64_t timed_ns;  /* when the timed segment was sent */
+    uint32_t isn;       /* number before the first byte */
+    uint32_t next;      /* highest number sent, exclusive */
+    uint32_t ack;       /* highest acknowledgement received */
+    uint32_t timed_seq; /* end of the timed segment; of a side that was reset: number of its latest RST */
+    uint16_t window_minimum, window_maximum; /* unscaled; minimum > maximum: none seen */
+    uint16_t bits;      /* enum fs__side_bit */
+    uint8_t flags;      /* union of flags sent */
+    uint8_t used;       /* enum fs__used */
+};
+
+struct fs__tcp {
+    struct fs__tcp_side side[2];
+};
+
+struct fs__tcp_side_more {
+    uint64_t rtt;            /* sum of samples in µs << 24 | number of samples */
+    uint32_t rtt_minimum_us, rtt_maximum_us;
+    uint32_t retransmissions;
+    uint16_t zero_windows;
+    uint16_t wraps; /* of max(next, ack) since isn */
+};
+
+struct fs__tcp_more {
+    struct fs__tcp_side_more side[2];
+    uint64_t history[2]; /* 12 letters of 5 bits each from bit 0 on, their number in the top 4 bits */
+    uint32_t handshake_us[2]; /* of the SYN of each side; UINT32_MAX: not seen */
+};
+
+_Static_assert(sizeof(struct fs__tcp) == 64, "one cache line");
+_Static_assert(sizeof(struct fs__tcp_more) == 72, "a TCP flow's cost");
+
+/* What one segment did, for the verdict. */
+struct fs__tcp_result {
+    uint64_t rtt_ns; /* FS_NO_TIME if it measured none */
+    unsigned anomalies;
+    uint8_t state; /* enum fs_state after it */
+    bool established; /* the condition holds */
+    bool retransmission;
+};
+
+void fs__tcp_init(struct fs__tcp *tcp, struct fs__tcp_more *more, bool flipped);
+
+/* Whether the segment opens a new connection on the flow's key. */
+bool fs__tcp_is_new_connection(const struct fs__tcp *tcp, uint8_t state, unsigned side, const struct fs_tcp *segment);
+
+void fs__tcp_update(struct fs__tcp *tcp, struct fs__tcp_more *more, uint8_t state, unsigned side,
+                    const struct fs_packet *packet, struct fs__tcp_result *result);
+
+/* Fill the TCP fields, history and conn_state of a snapshot. */
+void fs__tcp_info(const struct fs__tcp *tcp, const struct fs__tcp_more *more, struct fs_flow_info *info);
+
+/* Whether history letters were left out. */
+bool fs__tcp_history_full(const struct fs__tcp_more *more);
+
+/* Whether a SYN, with or without ACK, was seen of either side. */
+static inline bool fs__tcp_syn_seen(const struct fs__tcp *tcp) {
+    return ((tcp->side[0].flags | tcp->side[1].flags) & FS_TCP_SYN) != 0;
+}
+
+#endif
