@@ -138,33 +138,56 @@ static void history_plain(struct fs__tcp_more *more, struct fs__tcp_side *self, 
 
 /* ---- sequence numbers ---- */
 
-static uint32_t top_of(const struct fs__tcp_side *side) {
-    return seq_after(side->ack, side->next) ? side->ack : side->next;
+/* Positions are 64-bit: 0 is the ISN. Every number is taken to lie within 2^31 of a position that is known. */
+static uint64_t next_position(const struct fs__tcp_side *side, const struct fs__tcp_side_more *more) {
+    return (uint64_t)more->next_wraps << 32 | (uint32_t)(side->next - side->isn);
 }
 
-/* next or ack moved on from `before`, the top until then: count the wrap past the ISN, if that was one. */
-static void count_wrap(const struct fs__tcp_side *side, struct fs__tcp_side_more *more, uint32_t before) {
-    uint32_t top = top_of(side);
-    if (seq_after(top, before) && top - side->isn < before - side->isn && more->wraps < UINT16_MAX)
-        more->wraps++;
+static uint64_t ack_position(const struct fs__tcp_side *side, const struct fs__tcp_side_more *more) {
+    return (uint64_t)more->ack_wraps << 32 | (uint32_t)(side->ack - side->isn);
+}
+
+static uint64_t top_position(const struct fs__tcp_side *side, const struct fs__tcp_side_more *more) {
+    uint64_t next = next_position(side, more);
+    uint64_t ack = ack_position(side, more);
+    return ack > next ? ack : next;
+}
+
+static int64_t position_near(const struct fs__tcp_side *side, uint32_t number, uint64_t known) {
+    return (int64_t)known + seq_delta(number, side->isn + (uint32_t)known);
+}
+
+static unsigned wraps_of(uint64_t position) {
+    uint64_t wraps = position >> 32;
+    return wraps > FS__WRAPS_MAX ? FS__WRAPS_MAX : (unsigned)wraps;
+}
+
+static void set_next(struct fs__tcp_side *side, struct fs__tcp_side_more *more, uint64_t position) {
+    side->next = side->isn + (uint32_t)position;
+    more->next_wraps = wraps_of(position) & FS__WRAPS_MAX;
+}
+
+static void set_ack(struct fs__tcp_side *side, struct fs__tcp_side_more *more, uint64_t position) {
+    side->ack = side->isn + (uint32_t)position;
+    more->ack_wraps = wraps_of(position) & FS__WRAPS_MAX;
 }
 
 static void begin_numbers(struct fs__tcp_side *side, struct fs__tcp_side_more *more, uint32_t isn) {
     side->isn = isn;
-    side->next = isn;
-    side->ack = isn;
-    more->wraps = 0;
+    set_next(side, more, 0);
+    set_ack(side, more, 0);
 }
 
-/* First segment of a side, or a SYN that gives it another ISN. */
+/* First segment of a side, or a SYN-ACK that gives it another ISN. */
 static void begin_side(struct fs__tcp_side *self, struct fs__tcp_side_more *more, const struct fs_tcp *segment,
                        unsigned *anomalies) {
     bool syn = (segment->flags & FS_TCP_SYN) != 0;
+    bool syn_ack = (segment->flags & (CONTROL | FS_TCP_ACK)) == (FS_TCP_SYN | FS_TCP_ACK);
     if (!has(self, FS__KNOWN)) {
         begin_numbers(self, more, syn ? segment->seq : segment->seq - 1);
-        self->next = segment->seq;
+        set_next(self, more, syn ? 0 : 1);
         set(self, FS__KNOWN);
-    } else if (syn && segment->seq != self->isn) {
+    } else if (syn_ack && segment->seq != self->isn) {
         begin_numbers(self, more, segment->seq);
         clear(self, FS__TIMED);
         *anomalies |= FS_ANOMALY_SYN_IN_FLOW;
@@ -172,12 +195,11 @@ static void begin_side(struct fs__tcp_side *self, struct fs__tcp_side_more *more
 }
 
 static void raise_ack(struct fs__tcp_side *peer, struct fs__tcp_side_more *more, uint32_t ack) {
-    int32_t delta = seq_delta(ack, peer->ack);
-    if (delta <= 0 || (ack == 0 && delta > TOO_FAR))
+    int64_t position = position_near(peer, ack, top_position(peer, more));
+    int64_t ahead = position - (int64_t)ack_position(peer, more);
+    if (ahead <= 0 || (ack == 0 && ahead > TOO_FAR))
         return;
-    uint32_t before = top_of(peer);
-    peer->ack = ack;
-    count_wrap(peer, more, before);
+    set_ack(peer, more, (uint64_t)position);
 }
 
 /* Returns whether the segment's end was new. */
@@ -193,9 +215,10 @@ static bool raise_next(struct fs__tcp_side *self, struct fs__tcp_side_more *more
         return false;
     if (delta <= 0 && !trust_fin)
         return false;
-    uint32_t before = top_of(self);
-    self->next = end;
-    count_wrap(self, more, before);
+    int64_t position = (int64_t)next_position(self, more) + delta;
+    if (delta < 0)
+        position = (uint32_t)(end - self->isn); /* the FIN of a transfer that was not captured */
+    set_next(self, more, (uint64_t)position);
     return true;
 }
 
@@ -235,7 +258,8 @@ static uint64_t stop_timer(struct fs__tcp_side *peer, struct fs__tcp_more *more,
     return rtt_ns;
 }
 
-static void start_timer(struct fs__tcp_side *self, const struct fs_packet *packet, uint32_t end, bool is_new) {
+static void start_timer(struct fs__tcp_side *self, const struct fs__tcp_side_more *more,
+                        const struct fs_packet *packet, uint32_t end, bool fresh) {
     unsigned flags = packet->tcp.flags;
     if (flags & FS_TCP_RST || endpoint_state(self) == FS__RESET)
         return;
@@ -243,18 +267,12 @@ static void start_timer(struct fs__tcp_side *self, const struct fs_packet *packe
         if (has(self, FS__SYN_TIMED))
             return;
         self->timed_ns = packet->time_ns;
-        self->timed_seq = packet->tcp.seq + 1;
+        self->timed_seq = self->isn + 1;
         set(self, FS__TIMED | FS__TIMED_SYN);
         return;
     }
-    if (!packet->payload_len)
-        return;
-    if (!is_new) {
-        if (!has(self, FS__TIMED_SYN))
-            clear(self, FS__TIMED);
-        return;
-    }
-    if (has(self, FS__TIMED) || !seq_after(end, self->ack))
+    bool open = next_position(self, more) > ack_position(self, more);
+    if (!packet->payload_len || !fresh || !open || has(self, FS__TIMED))
         return;
     self->timed_ns = packet->time_ns;
     self->timed_seq = end;
@@ -280,7 +298,7 @@ static void note_window(struct fs__tcp *tcp, struct fs__tcp_more *more, unsigned
     if (segment->window == 0 && !(segment->flags & FS_TCP_RST) && endpoint_state(self) != FS__RESET &&
         endpoint_state(&tcp->side[!side]) != FS__CLOSED) {
         struct fs__tcp_side_more *counts = &more->side[side];
-        if (counts->zero_windows < UINT16_MAX && is_power_of_ten(++counts->zero_windows))
+        if (counts->zero_windows < FS__COUNT_MAX && is_power_of_ten(++counts->zero_windows))
             history_add(more, side, 'w');
     }
     if (segment->flags & (FS_TCP_SYN | FS_TCP_RST))
@@ -321,7 +339,8 @@ static void inactive_sends(struct fs__tcp *tcp, unsigned side, const struct fs_p
         if (side == FS_INITIATOR) {
             set_endpoint_state(self, flags & FS_TCP_ACK ? FS__SYN_ACK_SENT : FS__SYN_SENT);
         } else {
-            if (endpoint_state(peer) == FS__SYN_SENT)
+            bool reversed = !(flags & FS_TCP_ACK) && endpoint_state(peer) == FS__SYN_ACK_SENT;
+            if (endpoint_state(peer) == FS__SYN_SENT || reversed)
                 set_endpoint_state(peer, FS__ESTABLISHED);
             set_endpoint_state(self, FS__ESTABLISHED);
         }
@@ -383,29 +402,32 @@ static void update_endpoints(struct fs__tcp *tcp, unsigned side, const struct fs
     }
 }
 
-static bool side_is_open(const struct fs__tcp_side *self, const struct fs__tcp_side *peer) {
+static bool side_is_open(const struct fs__tcp *tcp, const struct fs__tcp_more *more, unsigned side) {
+    const struct fs__tcp_side *self = &tcp->side[side];
+    const struct fs__tcp_side *peer = &tcp->side[!side];
     if (!has(self, FS__KNOWN))
         return has(peer, FS__SPOKE);
     if (!(self->flags & FS_TCP_SYN))
         return has(self, FS__SPOKE);
     if (!has(peer, FS__KNOWN))
         return has(self, FS__SPOKE);
-    return seq_after(self->ack, self->isn);
+    return ack_position(self, &more->side[side]) >= 1;
 }
 
-static bool fin_is_acknowledged(const struct fs__tcp_side *side) {
-    return !seq_after(side->next, side->ack);
+static bool fin_is_acknowledged(const struct fs__tcp_side *side, const struct fs__tcp_side_more *more) {
+    return ack_position(side, more) >= next_position(side, more);
 }
 
-static uint8_t opening_state(const struct fs__tcp *tcp) {
+static uint8_t opening_state(const struct fs__tcp *tcp, uint8_t old) {
     const struct fs__tcp_side *a = &tcp->side[0];
     const struct fs__tcp_side *b = &tcp->side[1];
     bool both = (a->flags & FS_TCP_SYN) && (b->flags & FS_TCP_SYN);
-    bool syn_ack = endpoint_state(a) == FS__SYN_ACK_SENT || (b->flags & FS_TCP_SYN);
-    return both || syn_ack ? FS_STATE_SYN_RECEIVED : FS_STATE_SYN_SENT;
+    bool only_syn_ack = !((a->used | b->used) & FS__SENT_PLAIN_SYN);
+    return both || only_syn_ack || old == FS_STATE_SYN_RECEIVED ? FS_STATE_SYN_RECEIVED : FS_STATE_SYN_SENT;
 }
 
-static uint8_t flow_state(const struct fs__tcp *tcp, uint8_t old, bool reset, bool established) {
+static uint8_t flow_state(const struct fs__tcp *tcp, const struct fs__tcp_more *more, uint8_t old, bool reset,
+                          bool established) {
     const struct fs__tcp_side *a = &tcp->side[0];
     const struct fs__tcp_side *b = &tcp->side[1];
     if (old >= FS_STATE_CLOSED)
@@ -415,26 +437,27 @@ static uint8_t flow_state(const struct fs__tcp *tcp, uint8_t old, bool reset, bo
     bool a_fin = (a->flags & FS_TCP_FIN) != 0;
     bool b_fin = (b->flags & FS_TCP_FIN) != 0;
     if (a_fin && b_fin)
-        return fin_is_acknowledged(a) && fin_is_acknowledged(b) ? FS_STATE_CLOSED : FS_STATE_CLOSING;
+        return fin_is_acknowledged(a, &more->side[0]) && fin_is_acknowledged(b, &more->side[1]) ? FS_STATE_CLOSED
+                                                                                                : FS_STATE_CLOSING;
     if (a_fin || b_fin)
         return FS_STATE_HALF_CLOSED;
-    uint8_t state = established || !fs__tcp_syn_seen(tcp) ? FS_STATE_ESTABLISHED : opening_state(tcp);
+    uint8_t state = established || !fs__tcp_syn_seen(tcp) ? FS_STATE_ESTABLISHED : opening_state(tcp, old);
     return state > old ? state : old;
 }
 
-static unsigned segment_anomalies(const struct fs__tcp *tcp, unsigned side, const struct fs_tcp *segment) {
-    const struct fs__tcp_side *peer = &tcp->side[!side];
-    unsigned flags = segment->flags;
-    unsigned anomalies = 0;
+static unsigned flag_anomalies(unsigned flags) {
     unsigned control = flags & CONTROL;
-    if ((control & (control - 1)) || !(flags & CLASSIC))
-        anomalies |= FS_ANOMALY_BAD_FLAGS;
-    if (!(flags & FS_TCP_ACK) || (flags & FS_TCP_RST) || !has(peer, FS__KNOWN))
-        return anomalies;
-    bool beyond = seq_after(segment->ack, peer->next);
-    if (beyond)
-        anomalies |= FS_ANOMALY_ACK_UNSEEN;
-    if ((flags & FS_TCP_SYN) && (peer->flags & FS_TCP_SYN) && (beyond || !seq_after(segment->ack, peer->isn)))
+    return (control & (control - 1)) || !(flags & CLASSIC) ? FS_ANOMALY_BAD_FLAGS : 0;
+}
+
+/* What an acknowledgement, not on an RST, says about a side that has sent something. */
+static unsigned ack_anomalies(const struct fs__tcp_side *peer, const struct fs__tcp_side_more *more,
+                              const struct fs_tcp *segment) {
+    uint64_t top = top_position(peer, more);
+    int64_t position = position_near(peer, segment->ack, top);
+    unsigned anomalies = position > (int64_t)top ? FS_ANOMALY_ACK_UNSEEN : 0U;
+    bool answers_syn = (segment->flags & FS_TCP_SYN) && (peer->flags & FS_TCP_SYN);
+    if (answers_syn && (position < 1 || position > (int64_t)next_position(peer, more)))
         anomalies |= FS_ANOMALY_SYN_ACK_MISMATCH;
     return anomalies;
 }
@@ -449,9 +472,24 @@ static void take_ack(struct fs__tcp *tcp, struct fs__tcp_more *more, unsigned si
     }
     if (packet->tcp.flags & FS_TCP_RST)
         return;
+    result->anomalies |= ack_anomalies(peer, &more->side[other], &packet->tcp);
+    uint64_t before = ack_position(peer, &more->side[other]);
+    uint32_t missing = peer->timed_seq - peer->ack; /* the timed segment was not covered yet */
     raise_ack(peer, &more->side[other], packet->tcp.ack);
-    if (has(peer, FS__TIMED) && !seq_after(peer->timed_seq, peer->ack))
+    uint64_t after = ack_position(peer, &more->side[other]);
+    bool covered = has(peer, FS__TIMED_SYN) ? after >= 1 : after - before >= missing;
+    if (has(peer, FS__TIMED) && covered)
         result->rtt_ns = stop_timer(peer, more, other, packet->time_ns);
+}
+
+static void retransmitted(struct fs__tcp_side *self, struct fs__tcp_more *more, unsigned side,
+                          struct fs__tcp_result *result) {
+    struct fs__tcp_side_more *counts = &more->side[side];
+    result->retransmission = true;
+    if (counts->retransmissions < FS__COUNT_MAX && is_power_of_ten(++counts->retransmissions))
+        history_add(more, side, 't');
+    if (!has(self, FS__TIMED_SYN)) /* Karn's rule */
+        clear(self, FS__TIMED);
 }
 
 void fs__tcp_init(struct fs__tcp *tcp, struct fs__tcp_more *more, bool flipped) {
@@ -479,7 +517,7 @@ void fs__tcp_update(struct fs__tcp *tcp, struct fs__tcp_more *more, uint8_t stat
     result->rtt_ns = FS_NO_TIME;
     result->retransmission = false;
     result->established = false;
-    result->anomalies = segment_anomalies(tcp, side, segment);
+    result->anomalies = flag_anomalies(flags);
     bool reset = (flags & FS_TCP_RST) != 0;
     if (reset && !reset_is_acceptable(tcp, side, segment)) {
         result->anomalies |= FS_ANOMALY_RST_OUT_OF_WINDOW;
@@ -498,20 +536,21 @@ void fs__tcp_update(struct fs__tcp *tcp, struct fs__tcp_more *more, uint8_t stat
     else
         history_plain(more, self, side, packet);
     note_window(tcp, more, side, segment);
-    if (flags & FS_TCP_SYN)
+    if (flags & FS_TCP_SYN) {
         note_scale(self, segment);
+        if (!(flags & FS_TCP_ACK))
+            self->used |= FS__SENT_PLAIN_SYN;
+    }
     if (flags & FS_TCP_ACK)
         take_ack(tcp, more, side, packet, result);
 
     bool was_reset = endpoint_state(self) == FS__RESET;
     self->flags = (uint8_t)(self->flags | flags);
-    bool is_new = raise_next(self, &more->side[side], segment, end);
-    if (packet->payload_len && !reset && !is_new && !first && !was_reset) {
-        result->retransmission = true;
-        if (is_power_of_ten(++more->side[side].retransmissions))
-            history_add(more, side, 't');
-    }
-    start_timer(self, packet, end, is_new);
+    bool behind = !seq_after(end, self->next);
+    bool raised = raise_next(self, &more->side[side], segment, end);
+    if (packet->payload_len && !reset && behind && !raised && !first && !was_reset)
+        retransmitted(self, more, side, result);
+    start_timer(self, &more->side[side], packet, end, !behind && raised);
     if ((flags & CONTROL) || endpoint_state(self) < FS__PARTIAL)
         update_endpoints(tcp, side, packet);
     if (!(flags & (FS_TCP_SYN | FS_TCP_RST)))
@@ -523,9 +562,8 @@ void fs__tcp_update(struct fs__tcp *tcp, struct fs__tcp_more *more, uint8_t stat
 
     if (packet->payload_len && !reset && !result->retransmission && state >= FS_STATE_CLOSED)
         result->anomalies |= FS_ANOMALY_AFTER_END;
-    const struct fs__tcp_side *peer = &tcp->side[!side];
-    result->established = !reset && side_is_open(self, peer) && side_is_open(peer, self);
-    result->state = flow_state(tcp, state, reset, result->established);
+    result->established = !reset && side_is_open(tcp, more, 0) && side_is_open(tcp, more, 1);
+    result->state = flow_state(tcp, more, state, reset, result->established);
 }
 
 /* ---- snapshots ---- */
@@ -543,7 +581,7 @@ static void rtt_info(const struct fs__tcp_side_more *more, struct fs_rtt *rtt) {
 }
 
 static uint64_t stream_bytes(const struct fs__tcp_side *side, const struct fs__tcp_side_more *more) {
-    uint64_t size = (uint64_t)more->wraps << 32 | (uint32_t)(top_of(side) - side->isn);
+    uint64_t size = top_position(side, more);
     if (size)
         size--; /* the SYN, or the place where one would have been */
     if (size && (side->flags & FS_TCP_FIN))
@@ -567,6 +605,16 @@ static void side_info(const struct fs__tcp *tcp, const struct fs__tcp_more *more
     rtt_info(&more->side[side], &info->rtt);
 }
 
+/* Zeek's /^\^?S[^HAFGIQ]*R/: a SYN and then a reset, with nothing from the initiator that speaks of an answer. */
+static bool is_syn_then_reset(const char *history) {
+    if (*history == '^')
+        history++;
+    if (*history != 'S')
+        return false;
+    history += 1 + strcspn(history + 1, "HAFGIQR");
+    return *history == 'R';
+}
+
 static bool is_quiet(enum fs__endpoint state) {
     return state == FS__INACTIVE || state == FS__PARTIAL;
 }
@@ -581,7 +629,7 @@ static const char *conn_state(const struct fs__tcp *tcp, const struct fs_flow_in
         return is_quiet(o) ? "RSTRH" : "RSTR";
     }
     if (o == FS__RESET)
-        return is_quiet(r) ? "RSTOS0" : "RSTO";
+        return !is_quiet(r) ? "RSTO" : is_syn_then_reset(info->history) ? "RSTOS0" : "OTH";
     if (o == FS__CLOSED && r == FS__CLOSED)
         return "SF";
     if (o == FS__CLOSED)

@@ -29,7 +29,7 @@ enum fs__side_bit {
     FS__SCALE_SHIFT = 12        /* four bits: the offered shift */
 };
 
-/* History letters that a side has used; bits of fs__tcp_side.used. */
+/* History letters that a side has used, and one more fact; bits of fs__tcp_side.used. */
 enum fs__used {
     FS__USED_SYN = 0x01,
     FS__USED_FIN = 0x02,
@@ -37,7 +37,8 @@ enum fs__used {
     FS__USED_DATA = 0x08,
     FS__USED_ACK = 0x10,
     FS__USED_MULTI = 0x20,
-    FS__USED_FIN_RST = 0x40
+    FS__USED_FIN_RST = 0x40,
+    FS__SENT_PLAIN_SYN = 0x80 /* no letter: a SYN without ACK */
 };
 
 struct fs__tcp_side {
@@ -59,10 +60,13 @@ struct fs__tcp {
 struct fs__tcp_side_more {
     uint64_t rtt;            /* sum of samples in µs << 24 | number of samples */
     uint32_t rtt_minimum_us, rtt_maximum_us;
-    uint32_t retransmissions;
-    uint16_t zero_windows;
-    uint16_t wraps; /* of max(next, ack) since isn */
+    unsigned retransmissions : 20; /* saturating */
+    unsigned next_wraps : 12;      /* times that `next` has passed isn; saturating: 16 TiB */
+    unsigned zero_windows : 20;    /* saturating */
+    unsigned ack_wraps : 12;       /* likewise of `ack` */
 };
+
+enum { FS__COUNT_MAX = (1 << 20) - 1, FS__WRAPS_MAX = (1 << 12) - 1 };
 
 struct fs__tcp_more {
     struct fs__tcp_side_more side[2];

@@ -531,9 +531,11 @@ static void name_quoted_flow(struct fs_tracker *tracker, const struct fs_packet 
         return;
     }
     const struct fs__flow *flow = fs__flow_at(&tracker->table, number);
+    const struct fs__counts *counts = fs__counts_at(&tracker->table, number);
     tracker->stats.quoted++;
     verdict->flow = number;
-    verdict->flow_id = id_of(fs__counts_at(&tracker->table, number));
+    verdict->flow_id = id_of(counts);
+    verdict->bytes = counts->wire[0] + counts->wire[1];
     verdict->side = (uint8_t)((packet->orientation & 1U) ^ (flow->bits & FS__ORIENTATION));
     verdict->state = flow->state;
 }
@@ -569,8 +571,9 @@ static int track_found(struct fs_tracker *tracker, const struct fs_packet *packe
     tracker->stats.packets++;
     verdict->flow = number;
     update(tracker, number, packet, verdict);
-    if (FS__UNLIKELY(verdict->state >= FS_STATE_CLOSED) && deadline_of(tracker, number) <= packet->time_ns) {
-        verdict->ended = true; /* no tombstone: the closed timeout is 0 */
+    if (FS__UNLIKELY(verdict->state >= FS_STATE_CLOSED) &&
+        timeout_of(tracker, number, fs__flow_at(&tracker->table, number)) == 0) {
+        verdict->ended = true; /* no tombstone */
         end_flow(tracker, number, FS_END_IDLE, packet->time_ns, packet);
     }
     return FS_OK;
@@ -735,7 +738,7 @@ static void datagram_history(const struct fs__flow *flow, struct fs_flow_info *i
     if (flow->bits >> FS__SEEN_SHIFT & 2)
         *at++ = 'd';
     *at = '\0';
-    bool udp = flow->key.protocol == FS_PROTO_UDP || flow->key.protocol == FS_PROTO_UDPLITE;
+    bool udp = flow->key.protocol == FS_PROTO_UDP;
     const char *name = !udp ? "OTH" : flow->state == FS_STATE_TWO_WAY ? "SF" : "S0";
     memcpy(info->conn_state, name, strlen(name) + 1);
 }

@@ -120,8 +120,8 @@ struct fs_tcp_side {
     uint32_t isn;
     /** Bytes, scaled once the scale is known; of segments without SYN and RST; 0, 0 if none. */
     uint32_t window_minimum, window_maximum;
-    uint32_t zero_windows;    /**< segments that closed the window; saturates at 65,535 */
-    uint32_t retransmissions; /**< data segments that brought no new sequence number */
+    uint32_t zero_windows;    /**< segments that closed the window; saturates at 1,048,575 */
+    uint32_t retransmissions; /**< data segments that brought no new sequence number; saturates likewise */
     uint8_t window_scale;     /**< shift that its windows have; 0 unless both sides offered the option */
     uint8_t flags;            /**< union of the low 8 TCP flags it sent */
     struct fs_rtt rtt;        /**< of its data */

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/* The walk through one frame, shared by the link layers (extract_link.c) and what lies above them (extract.c). */
+#ifndef FS_EXTRACT_INTERNAL_H
+#define FS_EXTRACT_INTERNAL_H
+
+#include "bytes.h"
+#include "flowscope/extract.h"
+
+/* Positions are offsets into the frame. `end` is where the layer that is being read ends on the wire; `captured` is how
+ * far the bytes of the capture go. A header is only read if it lies before both. */
+struct fs__walk {
+    const struct fs_extract_config *config;
+    const struct fs_frame *frame;
+    struct fs_packet *packets;
+    int count;
+    uint32_t at;
+    uint32_t end;
+    uint32_t captured;
+    uint32_t wire_len;
+    uint32_t domain;            /* of the packet to come */
+    uint32_t outer_domain;      /* without a tunnel's part */
+    const uint8_t *source;      /* link-layer addresses of six bytes, or NULL */
+    const uint8_t *destination;
+    unsigned tags;              /* VLAN tags and labels of this stack */
+};
+
+enum fs__ethertype {
+    FS__ETHERTYPE_IPV4 = 0x0800,
+    FS__ETHERTYPE_TEB = 0x6558, /* transparent Ethernet bridging: a whole frame */
+    FS__ETHERTYPE_VLAN = 0x8100,
+    FS__ETHERTYPE_IPV6 = 0x86dd,
+    FS__ETHERTYPE_PPP = 0x880b,
+    FS__ETHERTYPE_MPLS = 0x8847,
+    FS__ETHERTYPE_MPLS_MULTICAST = 0x8848,
+    FS__ETHERTYPE_PPPOE = 0x8864,
+    FS__ETHERTYPE_QINQ = 0x88a8,
+    FS__ETHERTYPE_ERSPAN = 0x88be, /* types I and II */
+    FS__ETHERTYPE_ERSPAN3 = 0x22eb,
+    FS__ETHERTYPE_NSH_LOWEST = 0x0600 /* smaller numbers are 802.3 lengths */
+};
+
+static inline bool fs__has(const struct fs__walk *walk, uint32_t bytes) {
+    uint32_t stop = walk->end < walk->captured ? walk->end : walk->captured;
+    return stop >= walk->at && stop - walk->at >= bytes;
+}
+
+static inline const uint8_t *fs__here(const struct fs__walk *walk) {
+    return walk->frame->data + walk->at;
+}
+
+/* All return 0 if the walk gave a descriptor, else a negated enum fs_reject. */
+int fs__walk_link(struct fs__walk *walk);
+int fs__walk_ethernet(struct fs__walk *walk);
+int fs__walk_ethertype(struct fs__walk *walk, uint16_t type);
+int fs__walk_ppp(struct fs__walk *walk);
+int fs__walk_mpls(struct fs__walk *walk);
+int fs__walk_ip(struct fs__walk *walk); /* IPv4 or IPv6 by its version */
+int fs__walk_ipv4(struct fs__walk *walk);
+int fs__walk_ipv6(struct fs__walk *walk);
+int fs__walk_other(struct fs__walk *walk); /* no IP: the pair of link-layer addresses */
+
+#endif
