@@ -209,7 +209,7 @@ static bool raise_next(struct fs__tcp_side *self, struct fs__tcp_side_more *more
     bool far = delta > TOO_FAR || delta < -TOO_FAR;
     if ((segment->flags & (FS_TCP_SYN | FS_TCP_RST)) && far)
         return false;
-    bool only_syn = (self->flags & FS_TCP_SYN) && self->next == self->isn + 1;
+    bool only_syn = (self->flags & FS_TCP_SYN) && next_position(self, more) == 1;
     bool trust_fin = (segment->flags & FS_TCP_FIN) && only_syn;
     if (endpoint_state(self) == FS__RESET && !trust_fin)
         return false;
@@ -261,7 +261,7 @@ static uint64_t stop_timer(struct fs__tcp_side *peer, struct fs__tcp_more *more,
 static void start_timer(struct fs__tcp_side *self, const struct fs__tcp_side_more *more,
                         const struct fs_packet *packet, uint32_t end, bool fresh) {
     unsigned flags = packet->tcp.flags;
-    if (flags & FS_TCP_RST || endpoint_state(self) == FS__RESET)
+    if (self->flags & FS_TCP_RST)
         return;
     if (flags & FS_TCP_SYN) {
         if (has(self, FS__SYN_TIMED))
@@ -271,8 +271,9 @@ static void start_timer(struct fs__tcp_side *self, const struct fs__tcp_side_mor
         set(self, FS__TIMED | FS__TIMED_SYN);
         return;
     }
-    bool open = next_position(self, more) > ack_position(self, more);
-    if (!packet->payload_len || !fresh || !open || has(self, FS__TIMED))
+    int64_t outstanding = (int64_t)next_position(self, more) - (int64_t)ack_position(self, more);
+    bool timeable = outstanding > 0 && outstanding <= INT32_MAX; /* a jump further ahead is no segment in flight */
+    if (!packet->payload_len || !fresh || !timeable || has(self, FS__TIMED))
         return;
     self->timed_ns = packet->time_ns;
     self->timed_seq = end;
@@ -556,8 +557,9 @@ void fs__tcp_update(struct fs__tcp *tcp, struct fs__tcp_more *more, uint8_t stat
     if (!(flags & (FS_TCP_SYN | FS_TCP_RST)))
         set(self, FS__SPOKE);
     if (reset) {
-        self->timed_seq = segment->seq;
         clear(self, FS__TIMED | FS__TIMED_SYN);
+        if ((flags & CONTROL) == FS_TCP_RST)
+            self->timed_seq = segment->seq;
     }
 
     if (packet->payload_len && !reset && !result->retransmission && state >= FS_STATE_CLOSED)

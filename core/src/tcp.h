@@ -46,7 +46,7 @@ struct fs__tcp_side {
     uint32_t isn;       /* number before the first byte */
     uint32_t next;      /* highest number sent, exclusive */
     uint32_t ack;       /* highest acknowledgement received */
-    uint32_t timed_seq; /* end of the timed segment; of a side that was reset: number of its latest RST */
+    uint32_t timed_seq; /* end of the timed segment; after an RST of the side: number of the latest one */
     uint16_t window_minimum, window_maximum; /* unscaled; minimum > maximum: none seen */
     uint16_t bits;      /* enum fs__side_bit */
     uint8_t flags;      /* union of flags sent */
