@@ -4,29 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define WRAP ((int64_t)1 << 32)
 #define LARGE_JUMP 1048576 /* Zeek: SYN and RST do not move the highest sequence number further than this */
-
-#ifdef KNOWN
-#define OTHER_ISN syn
-#define REVERSAL false
-#define SYN_R (b->syn || a->state == SYN_ACK_SENT)
-#define CLAIM (int32_t)(tcp->ack - peer->isn)
-#define TOP(x) ((int32_t)((uint32_t)(x)->acked - (uint32_t)(x)->high) > 0 ? (x)->acked : (x)->high)
-#define NOT_BACK flow->last <= packet->time_ns
-#define FIN_ACKED(x) ((int32_t)((uint32_t)(x)->high - (uint32_t)(x)->acked) <= 0)
-#define ACK_REF(x) (x)->acked
-#define KNOWN_SENT(x) (x)->high
-#else
-#define OTHER_ISN is_syn(packet, true)
-#define REVERSAL true
-#define SYN_R false
-#define CLAIM claimed
-#define TOP(x) ((x)->high > (x)->acked ? (x)->high : (x)->acked)
-#define NOT_BACK true
-#define FIN_ACKED(x) ((x)->acked >= (x)->high)
-#define ACK_REF(x) TOP(x)
-#define KNOWN_SENT(x) ((x)->high > (x)->acked ? (x)->high : (x)->acked)
-#endif
 
 enum endpoint { INACTIVE, SYN_SENT, SYN_ACK_SENT, PARTIAL, ESTABLISHED, CLOSED, RESET };
 
@@ -40,7 +19,6 @@ struct side {
     unsigned flags;
     bool syn, fin;
     bool segment, segment_after_syn; /* without SYN and RST */
-    int64_t fin_end;
     enum endpoint state, previous;
     bool has_scale;
     unsigned scale;
@@ -131,11 +109,16 @@ static enum fs_end own_end(const struct flow *flow, enum fs_end otherwise) {
 
 /* ---- snapshot ---- */
 
+/* The highest that this side is known to have sent. */
+static int64_t top(const struct side *side) {
+    return side->high > side->acked ? side->high : side->acked;
+}
+
 static uint64_t stream_bytes(const struct side *side) {
     if (!side->known) {
         return 0;
     }
-    int64_t bytes = TOP(side);
+    int64_t bytes = top(side);
     if (bytes > 0) {
         bytes--;
     }
@@ -147,9 +130,6 @@ static uint64_t stream_bytes(const struct side *side) {
 
 /* SYN, nothing but SYN, data and window letters from the initiator, then its RST. */
 static bool is_rstos0(const char *history) {
-#ifdef KNOWN
-    return true;
-#endif
     if (*history == '^') {
         history++;
     }
@@ -203,11 +183,7 @@ static const char *conn_state(const struct flow *flow) {
     if (flow->tcp) {
         return tcp_conn_state(flow);
     }
-#ifdef KNOWN
-    if (flow->key.protocol != FS_PROTO_UDP && flow->key.protocol != FS_PROTO_UDPLITE) {
-#else
     if (flow->key.protocol != FS_PROTO_UDP) {
-#endif
         return "OTH";
     }
     return flow->side[0].count.packets > 0 && flow->side[1].count.packets > 0 ? "SF" : "S0";
@@ -420,12 +396,11 @@ static struct flow *create(struct model *model, const struct fs_packet *packet, 
 /* The position that `number` stands for, of all that it could, the one nearest to `reference`. */
 static int64_t position(const struct side *side, uint32_t number, int64_t reference) {
     int64_t p = (uint32_t)(number - side->isn);
-    const int64_t wrap = (int64_t)1 << 32;
-    while (p - reference >= wrap / 2) {
-        p -= wrap;
+    while (p - reference >= WRAP / 2) {
+        p -= WRAP;
     }
-    while (p - reference < -wrap / 2) {
-        p += wrap;
+    while (p - reference < -WRAP / 2) {
+        p += WRAP;
     }
     return p;
 }
@@ -444,7 +419,7 @@ static void endpoint_inactive(struct flow *flow, int s, const struct fs_tcp *tcp
         if (s == FS_INITIATOR) {
             set_endpoint(me, ack ? SYN_ACK_SENT : SYN_SENT);
         } else {
-            if (peer->state == SYN_SENT || (REVERSAL && !ack && peer->state == SYN_ACK_SENT)) {
+            if (peer->state == SYN_SENT || (!ack && peer->state == SYN_ACK_SENT)) {
                 set_endpoint(peer, ESTABLISHED);
             }
             set_endpoint(me, ESTABLISHED);
@@ -638,20 +613,20 @@ static void take_ack(struct flow *flow, int s, const struct fs_packet *packet, s
     if (!peer->sent) { /* as Zeek: each acknowledgement starts it anew, so what was never seen has no bytes */
         peer->known = true;
         peer->isn = tcp->ack - 1;
-        peer->high = peer->acked = 0;
+        peer->high = 0;
+        peer->acked = tcp->flags & FS_TCP_RST ? 0 : 1;
     } else if (!(tcp->flags & FS_TCP_RST)) {
-        int64_t sent = KNOWN_SENT(peer);
+        int64_t sent = top(peer);
         int64_t claimed = position(peer, tcp->ack, sent);
-        if ((tcp->flags & FS_TCP_SYN) && peer->syn && (CLAIM < 1 || claimed > peer->high)) {
+        if ((tcp->flags & FS_TCP_SYN) && peer->syn && (claimed < 1 || claimed > peer->high)) {
             verdict->anomalies |= FS_ANOMALY_SYN_ACK_MISMATCH;
         }
         if (claimed > sent) {
             verdict->anomalies |= FS_ANOMALY_ACK_UNSEEN;
         }
-        int64_t acked = position(peer, tcp->ack, ACK_REF(peer));
-        bool broken = tcp->ack == 0 && acked - peer->acked > LARGE_JUMP;
-        if (acked > peer->acked && !broken) {
-            peer->acked = acked;
+        bool broken = tcp->ack == 0 && claimed - peer->acked > LARGE_JUMP;
+        if (claimed > peer->acked && !broken) {
+            peer->acked = claimed;
         }
         time_handshake(flow, s, packet, verdict);
         if (peer->timed && peer->acked >= peer->timed_end) {
@@ -686,14 +661,13 @@ static void take_sequence(struct flow *flow, int s, const struct fs_packet *pack
         me->high = end;
     }
     bool timeable = packet->payload_len > 0 && !(flags & FS_TCP_SYN) && !(me->flags & FS_TCP_RST);
-    if (timeable && fresh && end > me->acked && end - me->acked <= INT32_MAX && !me->timed && !me->syn_timed) {
+    if (timeable && fresh && end > me->acked && end - me->acked < WRAP / 2 && end - me->acked <= INT32_MAX && !me->timed && !me->syn_timed) {
         me->timed = true;
         me->timed_end = end;
         me->timed_at = packet->time_ns;
     }
     if (flags & FS_TCP_FIN) {
         me->fin = true;
-        me->fin_end = end > me->fin_end ? end : me->fin_end;
     }
 }
 
@@ -712,7 +686,7 @@ static enum fs_state tcp_state(struct flow *flow) {
     if (flow->reset) {
         return FS_STATE_RESET;
     }
-    if (flow->closed || (a->fin && b->fin && FIN_ACKED(a) && FIN_ACKED(b))) {
+    if (flow->closed || (a->fin && b->fin && a->acked >= a->high && b->acked >= b->high)) {
         flow->closed = true;
         return FS_STATE_CLOSED;
     }
@@ -722,7 +696,7 @@ static enum fs_state tcp_state(struct flow *flow) {
     if (flow->was_established) {
         return FS_STATE_ESTABLISHED;
     }
-    if ((a->syn && b->syn) || SYN_R || flow->state == FS_STATE_SYN_RECEIVED) {
+    if ((a->syn && b->syn) || flow->state == FS_STATE_SYN_RECEIVED) {
         return FS_STATE_SYN_RECEIVED;
     }
     return flow->plain_syn_seen ? FS_STATE_SYN_SENT : FS_STATE_SYN_RECEIVED;
@@ -741,15 +715,17 @@ static void take_tcp(struct flow *flow, int s, const struct fs_packet *packet, s
     }
     me->flags |= tcp->flags & 0xffu;
     bool first = !me->sent;
-    bool other_isn = OTHER_ISN && me->sent && tcp->seq != me->isn;
+    bool other_isn = is_syn(packet, true) && me->sent && tcp->seq != me->isn;
     if (other_isn) {
         verdict->anomalies |= FS_ANOMALY_SYN_IN_FLOW;
     }
     if (first || other_isn) {
+        /* A SYN-ACK that was seen before its SYN has acknowledged it. */
+        bool acknowledged = first && me->acked == 1 && syn && tcp->seq == me->isn;
         me->sent = me->known = true;
         me->isn = syn ? tcp->seq : tcp->seq - 1;
         me->high = syn ? 0 : 1;
-        me->acked = 0;
+        me->acked = acknowledged ? 1 : 0;
         me->timed = false;
     }
     uint32_t length = (uint32_t)syn + (uint32_t)fin + (rst ? 0 : packet->payload_len);
@@ -932,7 +908,7 @@ void model_track(struct model *model, const struct fs_packet *packet, uint64_t p
     verdict->side = (uint8_t)s;
     verdict->state = (uint8_t)flow->state;
     bool over = flow->state == FS_STATE_CLOSED || flow->state == FS_STATE_RESET;
-    if (over && timeout_of(model, flow) == 0 && NOT_BACK) {
+    if (over && timeout_of(model, flow) == 0) {
         verdict->ended = true;
         end_flow(model, flow, own_end(flow, FS_END_IDLE), false);
     }

@@ -1,0 +1,263 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Record real servers and clients into recorded/*.pcapng: HTTP, TLS, DNS, SSH on a loopback interface, transfers over a
+# bad line, and equal addresses in two VLANs and in two VXLAN networks. Everything runs in network namespaces of its own
+# and listens nowhere else.
+#
+#   sudo pcaps/record.sh [NAME...]      http tls dns ssh loss duplicates reordering vlan vxlan; all without a name
+#
+# Needs: Linux with network namespaces and veth, iproute2, dumpcap, tshark, Python 3.9, openssl and, for ssh, OpenSSH's
+# client and server. VLAN tags, loss, duplication and reordering come from wire.py, so the kernel needs neither 8021q
+# nor netem; it needs vxlan for that one recording. What cannot be recorded here is skipped, and said so.
+# The manifest of the recordings is made by describe.py afterwards.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+out=$here/recorded
+work=$(mktemp -d)
+tag=fs$$
+started=()
+namespaces=()
+
+[ "$(id -u)" = 0 ] || { echo "record.sh: needs root for network namespaces" >&2; exit 1; }
+
+stop_started() {
+    local pid
+    for pid in "${started[@]}"; do kill "$pid" 2>/dev/null || true; done
+    for pid in "${started[@]}"; do wait "$pid" 2>/dev/null || true; done
+    started=()
+}
+
+clear_namespaces() {
+    local name
+    stop_started
+    for name in "${namespaces[@]}"; do ip netns del "$name" 2>/dev/null || true; done
+    namespaces=()
+}
+
+trap 'clear_namespaces; rm -rf "$work"' EXIT
+
+# namespace NAME: with loopback only
+namespace() {
+    ip netns add "$tag-$1"
+    namespaces+=("$tag-$1")
+    inside "$1" sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
+    inside "$1" ip link set lo up
+}
+
+inside() { local name=$1; shift; ip netns exec "$tag-$name" "$@"; }
+
+# run NAMESPACE COMMAND...: in the background, until the end of the recording
+run() {
+    local name=$1
+    shift
+    ip netns exec "$tag-$name" "$@" >>"$work/log" 2>&1 &
+    started+=($!)
+}
+
+# cable NS1 IF1 NS2 IF2: a veth pair without offloads
+cable() {
+    ip link add "$tag-x" netns "$tag-$1" type veth peer name "$tag-y" netns "$tag-$3"
+    inside "$1" ip link set "$tag-x" name "$2" up
+    inside "$3" ip link set "$tag-y" name "$4" up
+    inside "$1" "$here/wire.py" plain "$2"
+    inside "$3" "$here/wire.py" plain "$4"
+}
+
+# host NS IF ADDRESS MAC PEER_ADDRESS PEER_MAC: without ARP
+host() {
+    inside "$1" ip link set "$2" address "$4"
+    inside "$1" ip address add "$3/24" dev "$2"
+    inside "$1" ip neigh add "$5" lladdr "$6" dev "$2" nud permanent
+}
+
+# capture NS IF NAME: start; finish NAME: stop
+capture() {
+    : >"$work/dumpcap"
+    ip netns exec "$tag-$1" dumpcap -q -i "$2" -w "$work/$3.pcapng" >"$work/dumpcap" 2>&1 &
+    dumpcap_pid=$!
+    local tries=0
+    until grep -q '^File:' "$work/dumpcap"; do
+        sleep 0.1
+        tries=$((tries + 1))
+        [ $tries -lt 100 ] || { cat "$work/dumpcap" >&2; exit 1; }
+    done
+    sleep 0.3
+}
+
+finish() {
+    sleep 1
+    kill -TERM "$dumpcap_pid"
+    wait "$dumpcap_pid" || true
+    # Without the name of the machine, its kernel and its interfaces' hardware, which are nobody's business.
+    editcap --discard-capture-comment -F pcap "$work/$1.pcapng" "$work/$1.pcap"
+    editcap -F pcapng "$work/$1.pcap" "$out/$1.pcapng"
+    clear_namespaces
+    echo "recorded $1"
+}
+
+listening() {
+    local tries=0
+    until inside "$1" ss -Htln "sport = :$2" 2>/dev/null | grep -q .; do
+        sleep 0.1
+        tries=$((tries + 1))
+        [ $tries -lt 100 ] || { echo "record.sh: nothing listens on port $2" >&2; cat "$work/log" >&2; exit 1; }
+    done
+}
+
+peers() { local name=$1; shift; inside "$name" "$here/peers.py" "$@"; }
+
+# fetch_together NAMESPACE...: the same requests from the same port in each, at the same time
+fetch_together() {
+    local name pids=()
+    for name in "$@"; do
+        peers "$name" http-get 10.0.0.2 8080 --source 40001 /file/5000 /file/5000 &
+        pids+=($!)
+    done
+    wait "${pids[@]}"
+}
+
+record_http() {
+    namespace a
+    run a "$here/peers.py" http-server 127.0.0.1 8080
+    listening a 8080
+    capture a lo http
+    peers a http-get 127.0.0.1 8080 --source 40001 /file/1000 /file/20000 /missing
+    peers a http-get 127.0.0.1 8080 --source 40002 --close server /file/100
+    peers a http-get 127.0.0.1 8080 --source 40003 --close abort /file/50000
+    peers a http-get 127.0.0.1 8081 --source 40004 /file/1
+    finish http
+}
+
+record_tls() {
+    namespace a
+    openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=server.example -days 3650 -keyout "$work/key" \
+        -out "$work/certificate" 2>/dev/null
+    run a openssl s_server -accept 127.0.0.1:8443 -www -key "$work/key" -cert "$work/certificate"
+    listening a 8443
+    capture a lo tls
+    local version
+    for version in tls1_2 tls1_3; do
+        printf 'GET / HTTP/1.0\r\n\r\n' | inside a openssl s_client -connect 127.0.0.1:8443 -servername server.example \
+            "-$version" -quiet -no_ign_eof >>"$work/log" 2>&1 || true
+        sleep 0.3
+    done
+    finish tls
+}
+
+record_dns() {
+    namespace a
+    run a "$here/peers.py" dns-server 127.0.0.1 53
+    listening a 53
+    capture a lo dns
+    peers a dns-query 127.0.0.1 53 www.example www.example/28 text.example/16 missing.invalid
+    peers a dns-query 127.0.0.1 53 --tcp www.example www.example/28
+    peers a dns-query 127.0.0.1 54 closed.example
+    finish dns
+}
+
+record_ssh() {
+    if ! [ -x /usr/sbin/sshd ]; then
+        echo "skipped ssh: no OpenSSH server"
+        return
+    fi
+    namespace a
+    ssh-keygen -q -t ed25519 -N '' -f "$work/host"
+    ssh-keygen -q -t ed25519 -N '' -C recording -f "$work/user"
+    mkdir -p /run/sshd
+    chmod 755 "$work"
+    run a /usr/sbin/sshd -D -e -f /dev/null -h "$work/host" -o ListenAddress=127.0.0.1:2222 -o UsePAM=no \
+        -o StrictModes=no -o PidFile=none -o "AuthorizedKeysFile=$work/user.pub" -o PrintMotd=no
+    listening a 2222
+    capture a lo ssh
+    inside a ssh -F /dev/null -p 2222 -i "$work/user" -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
+        -o LogLevel=ERROR root@127.0.0.1 'echo hello' </dev/null
+    finish ssh
+}
+
+# line NAME FAULT...: 150,000 bytes over a wire with this fault, captured at the client
+line() {
+    local name=$1
+    shift
+    namespace a
+    namespace w
+    namespace b
+    cable a eth0 w left
+    cable w right b eth0
+    host a eth0 10.0.0.1 02:00:00:00:00:01 10.0.0.2 02:00:00:00:00:02
+    host b eth0 10.0.0.2 02:00:00:00:00:02 10.0.0.1 02:00:00:00:00:01
+    run w "$here/wire.py" run left right --delay 5 "$@"
+    run b "$here/peers.py" http-server 10.0.0.2 8080
+    listening b 8080
+    capture a eth0 "$name"
+    peers a http-get 10.0.0.2 8080 --source 40001 /file/150000
+    finish "$name"
+}
+
+record_loss() { line loss --drop 0.05 --seed 3; }
+record_duplicates() { line duplicates --duplicate 0.1 --seed 4; }
+record_reordering() { line reordering --reorder 0.1 --seed 5; }
+
+record_vlan() {
+    local id
+    namespace w
+    ip link add "$tag-x" netns "$tag-w" type veth peer name "$tag-y" netns "$tag-w"
+    inside w ip link set "$tag-x" name trunk0 up
+    inside w ip link set "$tag-y" name trunk1 up
+    for id in 10 20; do
+        namespace "a$id"
+        namespace "b$id"
+        cable "a$id" eth0 w "left$id"
+        cable w "right$id" "b$id" eth0
+        host "a$id" eth0 10.0.0.1 02:00:00:00:00:01 10.0.0.2 02:00:00:00:00:02
+        host "b$id" eth0 10.0.0.2 02:00:00:00:00:02 10.0.0.1 02:00:00:00:00:01
+        run w "$here/wire.py" run "left$id" trunk0 --vlan "$id"
+        run w "$here/wire.py" run "right$id" trunk1 --vlan "$id"
+        run "b$id" "$here/peers.py" http-server 10.0.0.2 8080
+        listening "b$id" 8080
+    done
+    capture w trunk0 vlan
+    fetch_together a10 a20
+    finish vlan
+}
+
+record_vxlan() {
+    local side id
+    namespace a
+    namespace b
+    if ! inside a ip link add probe type vxlan id 1 dstport 4789 remote 192.0.2.9 2>/dev/null; then
+        echo "skipped vxlan: this kernel has no VXLAN devices"
+        clear_namespaces
+        return
+    fi
+    inside a ip link del probe
+    cable a eth0 b eth0
+    host a eth0 192.0.2.1 02:00:00:00:01:01 192.0.2.2 02:00:00:00:01:02
+    host b eth0 192.0.2.2 02:00:00:00:01:02 192.0.2.1 02:00:00:00:01:01
+    # An end of each network in a namespace of its own, so that both can have the same addresses.
+    for id in 100 200; do
+        for side in a b; do
+            namespace "$side$id"
+            local other=192.0.2.2
+            [ $side = a ] || other=192.0.2.1
+            inside $side ip link add "vx$id" type vxlan id "$id" dstport 4789 remote "$other"
+            inside $side ip link set "vx$id" netns "$tag-$side$id"
+            inside "$side$id" ip link set "vx$id" mtu 1450 up
+        done
+        host "a$id" "vx$id" 10.0.0.1 02:00:00:00:00:01 10.0.0.2 02:00:00:00:00:02
+        host "b$id" "vx$id" 10.0.0.2 02:00:00:00:00:02 10.0.0.1 02:00:00:00:00:01
+        run "b$id" "$here/peers.py" http-server 10.0.0.2 8080
+        listening "b$id" 8080
+    done
+    capture a eth0 vxlan
+    fetch_together a100 a200
+    finish vxlan
+}
+
+mkdir -p "$out"
+if [ $# = 0 ]; then
+    set -- http tls dns ssh loss duplicates reordering vlan vxlan
+fi
+for name in "$@"; do
+    declare -F "record_$name" >/dev/null || { echo "record.sh: no recording is called $name" >&2; exit 1; }
+    "record_$name"
+done

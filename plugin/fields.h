@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Fields, packet details and expert infos. */
+#ifndef FS_PLUGIN_FIELDS_H
+#define FS_PLUGIN_FIELDS_H
+
+#include "store.h"
+
+void fs_fields_register(int proto);
+
+/* Add what is known of the frame to its tree, which may be NULL: expert infos need none. */
+void fs_fields_show(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree);
+
+#endif

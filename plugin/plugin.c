@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Registration, and the post-dissector: once a frame, feed, store, show, offer to taps. */
+#include "compat.h"
+
+#include "conv.h"
+#include "feed.h"
+#include "fields.h"
+#include "flows.h"
+#include "prefs.h"
+#include "stats.h"
+#include "store.h"
+#include "tap.h"
+
+#include "flowscope/version.h"
+
+static void open_file(void) {
+    fs_store_close(); /* -M resets dissection without a clean-up in between on some versions */
+    if (fs_prefs_snapshot()->track)
+        fs_store_open();
+}
+
+static void close_file(void) {
+    fs_store_close();
+}
+
+/* The pipeline takes plain arrays. */
+static void track(packet_info *pinfo, const struct fs_notes *notes) {
+    struct fs_packet packets[4];
+    struct fs_packet *array = packets;
+    if (!notes) {
+        fs_store_untracked(pinfo->num, FS_REJECT_NOT_IP, pinfo->fd->pkt_len);
+        return;
+    }
+    if (notes->count > FS_LENGTH_OF(packets))
+        array = wmem_alloc_array(pinfo->pool, struct fs_packet, notes->count);
+    for (unsigned i = 0; i < notes->count; i++)
+        array[i] = *notes->packets[i];
+    fs_store_frame(array, notes->count, notes->parents);
+}
+
+static int dissect_after(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, void *data _U_) {
+    if (!fs_store_is_open())
+        return 0;
+    struct fs_notes *notes = fs_feed_collect(pinfo);
+    if (!pinfo->fd->visited)
+        track(pinfo, notes);
+    fs_fields_show(tvb, pinfo, tree);
+    fs_tap_queue(pinfo, notes);
+    return notes ? (int)tvb_captured_length(tvb) : 0;
+}
+
+static void register_protoinfo(void) {
+    /* The short name equals the filter name, but for case: sharkd knows tables by the one, tshark by the other. */
+    int proto = proto_register_protocol("Flowscope", "Flowscope", "flowscope");
+    fs_prefs_register(proto);
+    fs_fields_register(proto);
+    fs_feed_register(proto);
+    fs_tap_register();
+    fs_conv_register(proto);
+    register_init_routine(open_file);
+    register_cleanup_routine(close_file);
+    register_postdissector(create_dissector_handle(dissect_after, proto));
+}
+
+/* Tables are registered here and not as a tap plugin, whose callback sharkd never calls. */
+static void register_handoff(void) {
+    fs_feed_handoff();
+    fs_stats_register();
+    fs_flows_register();
+}
+
+WS_DLL_PUBLIC_DEF const char plugin_version[] = FS_VERSION;
+WS_DLL_PUBLIC_DEF const int plugin_want_major = WIRESHARK_VERSION_MAJOR;
+WS_DLL_PUBLIC_DEF const int plugin_want_minor = WIRESHARK_VERSION_MINOR;
+WS_DLL_PUBLIC void plugin_register(void);
+WS_DLL_PUBLIC uint32_t plugin_describe(void);
+
+void plugin_register(void) {
+    static proto_plugin plugin = {.register_protoinfo = register_protoinfo, .register_handoff = register_handoff};
+    proto_register_plugin(&plugin);
+}
+
+/* Asked for since 4.2; harmless before. */
+uint32_t plugin_describe(void) {
+#if FS_WIRESHARK >= 402
+    return WS_PLUGIN_DESC_DISSECTOR | WS_PLUGIN_DESC_TAP_LISTENER;
+#else
+    return 0;
+#endif
+}

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "store.h"
+
+#include "prefs.h"
+
+/* Growing arrays of plain values; entries of the sparse ones come in the order of frames. */
+struct side_entry {
+    uint32_t frame;
+    uint32_t n; /* which packet of the frame */
+    uint64_t value;
+};
+
+struct more_entry {
+    uint32_t frame;
+    struct fs_record record;
+};
+
+/* A flow is live in the tracker, or a copy here, or forgotten. */
+struct flow_entry {
+    struct fs_flow_info *info;
+    uint32_t number;
+};
+
+static struct {
+    struct fs_pipeline *pipeline;
+    GArray *frames;    /* struct fs_record, by frame number: the first packet */
+    GArray *more;      /* struct more_entry: further packets */
+    GArray *rtts;      /* struct side_entry */
+    GArray *anomalies; /* struct side_entry */
+    GArray *flows;     /* struct flow_entry, by id */
+    uint64_t kept, oldest, forgotten, unrecorded;
+    uint64_t start_ns;
+    bool started;
+} store;
+
+/* ---- flows ---- */
+
+static void forget_oldest(void) {
+    while (store.oldest < store.flows->len) {
+        struct flow_entry *entry = &g_array_index(store.flows, struct flow_entry, store.oldest);
+        store.oldest++;
+        if (!entry->info)
+            continue;
+        g_free(entry->info);
+        entry->info = NULL;
+        store.kept--;
+        store.forgotten++;
+        return;
+    }
+}
+
+static void on_event(struct fs_tracker *tracker, const struct fs_event *event, void *user _U_) {
+    uint64_t id = fs_tracker_flow_id(tracker, event->flow);
+    if (event->kind == FS_EVENT_STARTED) {
+        struct flow_entry entry = {NULL, event->flow};
+        g_array_append_val(store.flows, entry);
+        return;
+    }
+    if (id >= store.flows->len)
+        return;
+    struct flow_entry *entry = &g_array_index(store.flows, struct flow_entry, id);
+    entry->number = FS_NO_NUMBER;
+    entry->info = g_new(struct fs_flow_info, 1);
+    fs_tracker_flow_info(tracker, event->flow, entry->info);
+    if (id < store.oldest)
+        store.oldest = id;
+    if (++store.kept > fs_prefs()->max_flows)
+        forget_oldest();
+}
+
+bool fs_store_flow(uint64_t id, struct fs_flow_info *info) {
+    if (!store.pipeline || id >= store.flows->len)
+        return false;
+    const struct flow_entry *entry = &g_array_index(store.flows, struct flow_entry, id);
+    if (entry->info) {
+        *info = *entry->info;
+        return true;
+    }
+    if (fs_tracker_flow_info(fs_pipeline_tracker(store.pipeline), entry->number, info) != FS_OK)
+        return false;
+    /* The tombstone of a connection is in the tracker for a while, but the user's question is answered. */
+    if (info->state == FS_STATE_CLOSED)
+        info->end = FS_END_FIN;
+    else if (info->state == FS_STATE_RESET)
+        info->end = FS_END_RST;
+    return true;
+}
+
+uint64_t fs_store_flow_count(void) {
+    return store.pipeline ? store.flows->len : 0;
+}
+
+uint64_t fs_store_forgotten(void) {
+    return store.forgotten;
+}
+
+uint64_t fs_store_unrecorded_frames(void) {
+    return store.unrecorded;
+}
+
+uint64_t fs_store_start_ns(void) {
+    return store.start_ns;
+}
+
+void fs_store_stats(struct fs_pipeline_stats *stats) {
+    memset(stats, 0, sizeof *stats);
+    if (store.pipeline)
+        fs_pipeline_stats(store.pipeline, stats);
+}
+
+/* ---- life ---- */
+
+void fs_store_open(void) {
+    struct fs_pipeline_config config;
+    fs_pipeline_config_defaults(&config);
+    fs_prefs_configure(&config);
+    config.tracker.seed = (uint64_t)g_random_int() << 32 | g_random_int() | 1;
+    config.tracker.events = 1U << FS_EVENT_STARTED | 1U << FS_EVENT_ENDED;
+    config.tracker.on_event = on_event;
+    memset(&store, 0, sizeof store);
+    store.pipeline = fs_pipeline_new(&config, NULL);
+    if (!store.pipeline)
+        return;
+    store.frames = g_array_new(FALSE, TRUE, sizeof(struct fs_record));
+    store.more = g_array_new(FALSE, FALSE, sizeof(struct more_entry));
+    store.rtts = g_array_new(FALSE, FALSE, sizeof(struct side_entry));
+    store.anomalies = g_array_new(FALSE, FALSE, sizeof(struct side_entry));
+    store.flows = g_array_new(FALSE, FALSE, sizeof(struct flow_entry));
+}
+
+void fs_store_close(void) {
+    if (!store.pipeline)
+        return;
+    fs_pipeline_free(store.pipeline);
+    for (guint i = 0; i < store.flows->len; i++)
+        g_free(g_array_index(store.flows, struct flow_entry, i).info);
+    g_array_free(store.flows, TRUE);
+    g_array_free(store.anomalies, TRUE);
+    g_array_free(store.rtts, TRUE);
+    g_array_free(store.more, TRUE);
+    g_array_free(store.frames, TRUE);
+    memset(&store, 0, sizeof store);
+}
+
+bool fs_store_is_open(void) {
+    return store.pipeline != NULL;
+}
+
+/* ---- sparse values ---- */
+
+/* First entry of at least this frame. */
+static guint first_entry(const GArray *array, uint32_t frame) {
+    guint low = 0;
+    guint high = array->len;
+    while (low < high) {
+        guint middle = low + (high - low) / 2;
+        /* Both kinds of entry begin with the frame. */
+        const uint32_t *at = (const uint32_t *)(const void *)(array->data + middle * g_array_get_element_size((GArray *)(uintptr_t)array));
+        if (*at < frame)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* A frame that is dissected anew for the first time takes back what was there, and what came after. */
+static void truncate_from(GArray *array, uint32_t frame) {
+    if (array->len)
+        g_array_set_size(array, first_entry(array, frame));
+}
+
+static uint64_t side_value(const GArray *array, uint32_t frame, unsigned n) {
+    for (guint i = first_entry(array, frame); i < array->len; i++) {
+        const struct side_entry *entry = &g_array_index(array, struct side_entry, i);
+        if (entry->frame != frame)
+            break;
+        if (entry->n == n)
+            return entry->value;
+    }
+    return 0;
+}
+
+uint64_t fs_store_rtt_ns(uint32_t frame, unsigned n) {
+    return side_value(store.rtts, frame, n);
+}
+
+unsigned fs_store_anomalies(uint32_t frame, unsigned n) {
+    return (unsigned)side_value(store.anomalies, frame, n);
+}
+
+/* ---- frames ---- */
+
+static struct fs_record *find_record(uint32_t frame, unsigned n) {
+    if (!store.pipeline || frame >= store.frames->len)
+        return NULL;
+    struct fs_record *first = &g_array_index(store.frames, struct fs_record, frame);
+    if (!(first->bits & FS_RECORD_SET) || first->flow == FS_RECORD_NO_FLOW)
+        return NULL;
+    if (n == 0)
+        return first;
+    if (!(first->bits & FS_RECORD_MORE))
+        return NULL;
+    guint at = first_entry(store.more, frame) + n - 1;
+    if (at >= store.more->len)
+        return NULL;
+    struct more_entry *entry = &g_array_index(store.more, struct more_entry, at);
+    return entry->frame == frame ? &entry->record : NULL;
+}
+
+const struct fs_record *fs_store_record(uint32_t frame, unsigned n) {
+    const struct fs_record *record = find_record(frame, n);
+    return record;
+}
+
+int fs_store_reject(uint32_t frame) {
+    if (!store.pipeline || frame >= store.frames->len)
+        return FS_REJECT_NONE;
+    const struct fs_record *record = &g_array_index(store.frames, struct fs_record, frame);
+    bool untracked = (record->bits & FS_RECORD_SET) && record->flow == FS_RECORD_NO_FLOW;
+    return untracked ? record->bits & FS_RECORD_STATE : FS_REJECT_NONE;
+}
+
+static struct fs_record record_of(const struct fs_verdict *verdict) {
+    struct fs_record record = {.flow = verdict->flow_id >= FS_RECORD_NO_FLOW ? FS_RECORD_NO_FLOW - 1 : (uint32_t)verdict->flow_id,
+                               .previous = verdict->previous_frame,
+                               .packet = (uint32_t)verdict->packet,
+                               .bytes_low = (uint32_t)verdict->bytes,
+                               .bytes_high = (uint16_t)(verdict->bytes >> 32)};
+    unsigned bits = FS_RECORD_SET | verdict->state;
+    bits |= verdict->side == FS_RESPONDER ? FS_RECORD_SIDE : 0U;
+    bits |= verdict->orientation == FS_REVERSE ? FS_RECORD_REVERSE : 0U;
+    bits |= verdict->quoted ? FS_RECORD_QUOTED : 0U;
+    bits |= verdict->rtt_ns != FS_NO_TIME ? FS_RECORD_RTT : 0U;
+    bits |= verdict->anomalies ? FS_RECORD_ANOMALY : 0U;
+    bits |= verdict->retransmission ? FS_RECORD_RETRANSMISSION : 0U;
+    record.bits = (uint16_t)bits;
+    return record;
+}
+
+/* The flow's packet before this one learns who comes next. */
+static void link_previous(uint32_t frame, const struct fs_record *record) {
+    if (!record->previous || record->previous == frame || (record->bits & FS_RECORD_QUOTED))
+        return;
+    for (unsigned n = 0;; n++) {
+        struct fs_record *before = find_record(record->previous, n);
+        if (!before)
+            return;
+        if (before->flow != record->flow || (before->bits & FS_RECORD_QUOTED))
+            continue;
+        before->next = frame;
+        return;
+    }
+}
+
+static void remember(uint32_t frame, unsigned n, const struct fs_verdict *verdict) {
+    struct fs_record record = record_of(verdict);
+    if (n == 0) {
+        g_array_index(store.frames, struct fs_record, frame) = record;
+    } else {
+        struct more_entry entry = {frame, record};
+        g_array_append_val(store.more, entry);
+        g_array_index(store.frames, struct fs_record, frame).bits |= FS_RECORD_MORE;
+    }
+    if (record.bits & FS_RECORD_RTT) {
+        struct side_entry entry = {frame, n, verdict->rtt_ns};
+        g_array_append_val(store.rtts, entry);
+    }
+    if (record.bits & FS_RECORD_ANOMALY) {
+        struct side_entry entry = {frame, n, verdict->anomalies};
+        g_array_append_val(store.anomalies, entry);
+    }
+    link_previous(frame, &record);
+}
+
+/* Room for the frame's record; false if it is not to have one. */
+static bool make_room(uint32_t frame) {
+    unsigned limit = fs_prefs()->max_frames;
+    if (limit && frame > limit) {
+        store.unrecorded++;
+        return false;
+    }
+    if (frame >= store.frames->len)
+        g_array_set_size(store.frames, frame + 1);
+    truncate_from(store.more, frame);
+    truncate_from(store.rtts, frame);
+    truncate_from(store.anomalies, frame);
+    memset(&g_array_index(store.frames, struct fs_record, frame), 0, sizeof(struct fs_record));
+    return true;
+}
+
+static void note_start(uint64_t time_ns) {
+    if (!store.started)
+        store.start_ns = time_ns;
+    store.started = true;
+}
+
+void fs_store_frame(const struct fs_packet *packets, size_t count, const int *parents) {
+    struct fs_verdict verdicts[FS_FRAME_MAX];
+    uint32_t frame = packets[0].frame;
+    note_start(packets[0].time_ns);
+    if (fs_pipeline_frame(store.pipeline, packets, count, parents, verdicts) == FS_ERR_INVALID || !make_room(frame))
+        return;
+    unsigned n = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (verdicts[i].flow_id != FS_NO_FLOW)
+            remember(frame, n++, &verdicts[i]);
+    }
+}
+
+void fs_store_untracked(uint32_t frame, int reject, uint32_t wire_len) {
+    fs_pipeline_reject(store.pipeline, reject, wire_len);
+    if (!make_room(frame))
+        return;
+    struct fs_record *record = &g_array_index(store.frames, struct fs_record, frame);
+    record->flow = FS_RECORD_NO_FLOW;
+    record->bits = (uint16_t)(FS_RECORD_SET | ((unsigned)reject & FS_RECORD_STATE));
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What is remembered of the capture: one record for each packet of each frame, and the flows. Filled on the first pass,
+ * read by every later one in any order, gone with the file. */
+#ifndef FS_PLUGIN_STORE_H
+#define FS_PLUGIN_STORE_H
+
+#include "compat.h"
+
+#include "flowscope/pipeline.h"
+
+enum fs_record_bit {
+    FS_RECORD_STATE = 0x000f,    /* enum fs_state after the packet; of an untracked frame: enum fs_reject */
+    FS_RECORD_SIDE = 0x0010,     /* from the responder */
+    FS_RECORD_REVERSE = 0x0020,
+    FS_RECORD_QUOTED = 0x0040,
+    FS_RECORD_MORE = 0x0080,     /* the frame has further packets */
+    FS_RECORD_RTT = 0x0100,      /* it measured a round-trip time */
+    FS_RECORD_ANOMALY = 0x0200,
+    FS_RECORD_RETRANSMISSION = 0x0400,
+    FS_RECORD_SET = 0x8000
+};
+
+/* One packet of a frame. */
+struct fs_record {
+    uint32_t flow;     /* id, or FS_RECORD_NO_FLOW */
+    uint32_t previous; /* frames of the flow before and after this one; 0: none */
+    uint32_t next;
+    uint32_t packet;   /* number in the flow, from 1 */
+    uint32_t bytes_low; /* of the flow so far, on the wire */
+    uint16_t bytes_high;
+    uint16_t bits;     /* enum fs_record_bit */
+};
+
+#define FS_RECORD_NO_FLOW UINT32_MAX
+
+_Static_assert(sizeof(struct fs_record) == 24, "the cost of a frame");
+
+static inline uint64_t fs_record_bytes(const struct fs_record *record) {
+    return (uint64_t)record->bytes_high << 32 | record->bytes_low;
+}
+
+static inline unsigned fs_record_side(const struct fs_record *record) {
+    return record->bits & FS_RECORD_SIDE ? FS_RESPONDER : FS_INITIATOR;
+}
+
+/* Open with the file, close before it goes. */
+void fs_store_open(void);
+void fs_store_close(void);
+bool fs_store_is_open(void);
+
+/* First pass: run the frame's packets through the pipeline and remember the verdicts. `parents` as in
+ * fs_pipeline_frame(). A frame number that comes again (read filters do that) replaces the old one. */
+void fs_store_frame(const struct fs_packet *packets, size_t count, const int *parents);
+/* First pass: a frame without a packet that can be tracked. */
+void fs_store_untracked(uint32_t frame, int reject, uint32_t wire_len);
+
+/* The n-th packet of a frame, from 0; NULL if there is none. */
+const struct fs_record *fs_store_record(uint32_t frame, unsigned n);
+/* Why an untracked frame is; FS_REJECT_NONE if it was tracked or is not known. */
+int fs_store_reject(uint32_t frame);
+
+/* Only for records that have the bit. */
+uint64_t fs_store_rtt_ns(uint32_t frame, unsigned n);
+unsigned fs_store_anomalies(uint32_t frame, unsigned n);
+
+/* The flow as it is now; false if it was forgotten. */
+bool fs_store_flow(uint64_t id, struct fs_flow_info *info);
+/* One more than the highest id so far; 0 without flows. */
+uint64_t fs_store_flow_count(void);
+uint64_t fs_store_forgotten(void);
+uint64_t fs_store_unrecorded_frames(void);
+
+void fs_store_stats(struct fs_pipeline_stats *stats);
+/* Time of the first frame, for relative times. */
+uint64_t fs_store_start_ns(void);
+
+#endif

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "table.h"
+
+#include "text.h"
+
+static void number(char *cell, uint64_t value) {
+    snprintf(cell, FS_CELL, "%" PRIu64, value);
+}
+
+/* Seconds with six decimals, or milliseconds with three; "-" for none. */
+static void seconds(char *cell, uint64_t ns) {
+    snprintf(cell, FS_CELL, "%" PRIu64 ".%06u", ns / 1000000000, (unsigned)(ns % 1000000000 / 1000));
+}
+
+static void milliseconds(char *cell, uint64_t ns) {
+    if (ns == FS_NO_TIME)
+        (void)g_strlcpy(cell, "-", FS_CELL);
+    else
+        snprintf(cell, FS_CELL, "%" PRIu64 ".%03u", ns / 1000000, (unsigned)(ns % 1000000 / 1000));
+}
+
+static void write_flow(const struct fs_row *row, char *cell) {
+    number(cell, row->info.id);
+}
+
+static void write_parent(const struct fs_row *row, char *cell) {
+    if (row->info.parent == FS_NO_FLOW)
+        (void)g_strlcpy(cell, "-", FS_CELL);
+    else
+        number(cell, row->info.parent);
+}
+
+static void write_protocol(const struct fs_row *row, char *cell) {
+    fs_text_protocol(&row->info, cell, FS_CELL);
+}
+
+static void write_initiator(const struct fs_row *row, char *cell) {
+    fs_text_endpoint(&row->info, FS_INITIATOR, cell, FS_CELL);
+}
+
+static void write_responder(const struct fs_row *row, char *cell) {
+    fs_text_endpoint(&row->info, FS_RESPONDER, cell, FS_CELL);
+}
+
+static void write_start(const struct fs_row *row, char *cell) {
+    uint64_t first = row->info.first_ns;
+    if (first >= row->start_ns) {
+        seconds(cell, first - row->start_ns);
+        return;
+    }
+    cell[0] = '-';
+    seconds(cell + 1, row->start_ns - first);
+}
+
+static void write_duration(const struct fs_row *row, char *cell) {
+    seconds(cell, row->info.last_ns - row->info.first_ns);
+}
+
+static void write_state(const struct fs_row *row, char *cell) {
+    (void)g_strlcpy(cell, fs_state_name(row->info.state), FS_CELL);
+}
+
+static void write_end(const struct fs_row *row, char *cell) {
+    (void)g_strlcpy(cell, fs_end_name(row->info.end), FS_CELL);
+}
+
+#define COUNTER(name, side, field)                                                                                     \
+    static void write_##name(const struct fs_row *row, char *cell) {                                                   \
+        number(cell, row->chosen[side].field);                                                                         \
+    }
+COUNTER(packets_i, FS_INITIATOR, packets)
+COUNTER(packets_r, FS_RESPONDER, packets)
+COUNTER(wire_i, FS_INITIATOR, wire_bytes)
+COUNTER(wire_r, FS_RESPONDER, wire_bytes)
+COUNTER(ip_i, FS_INITIATOR, ip_bytes)
+COUNTER(ip_r, FS_RESPONDER, ip_bytes)
+COUNTER(payload_i, FS_INITIATOR, payload_bytes)
+COUNTER(payload_r, FS_RESPONDER, payload_bytes)
+#undef COUNTER
+
+static void write_handshake(const struct fs_row *row, char *cell) {
+    uint64_t syn = row->info.handshake_syn_ns;
+    uint64_t ack = row->info.handshake_ack_ns;
+    milliseconds(cell, syn == FS_NO_TIME || ack == FS_NO_TIME ? FS_NO_TIME : syn + ack);
+}
+
+static void write_rtt(const struct fs_row *row, enum fs_side side, char *cell) {
+    const struct fs_rtt *rtt = &row->info.tcp[side].rtt;
+    milliseconds(cell, rtt->samples ? rtt->mean_ns : FS_NO_TIME);
+}
+
+static void write_rtt_i(const struct fs_row *row, char *cell) {
+    write_rtt(row, FS_INITIATOR, cell);
+}
+
+static void write_rtt_r(const struct fs_row *row, char *cell) {
+    write_rtt(row, FS_RESPONDER, cell);
+}
+
+static void write_retransmissions_i(const struct fs_row *row, char *cell) {
+    number(cell, row->info.tcp[FS_INITIATOR].retransmissions);
+}
+
+static void write_retransmissions_r(const struct fs_row *row, char *cell) {
+    number(cell, row->info.tcp[FS_RESPONDER].retransmissions);
+}
+
+static void write_history(const struct fs_row *row, char *cell) {
+    (void)g_strlcpy(cell, row->info.history[0] ? row->info.history : "-", FS_CELL);
+}
+
+static void write_conn_state(const struct fs_row *row, char *cell) {
+    (void)g_strlcpy(cell, row->info.conn_state, FS_CELL);
+}
+
+static void write_marks(const struct fs_row *row, char *cell) {
+    fs_text_marks(row->info.marks, cell, FS_CELL);
+}
+
+const struct fs_column fs_flow_columns[] = {
+    {"Flow", true, false, write_flow},
+    {"Parent", true, false, write_parent},
+    {"Protocol", false, false, write_protocol},
+    {"Initiator", false, false, write_initiator},
+    {"Responder", false, false, write_responder},
+    {"Start[s]", true, false, write_start},
+    {"Duration[s]", true, false, write_duration},
+    {"State", false, false, write_state},
+    {"End", false, false, write_end},
+    {"Packets>", true, true, write_packets_i},
+    {"Packets<", true, true, write_packets_r},
+    {"Frames>[B]", true, true, write_wire_i},
+    {"Frames<[B]", true, true, write_wire_r},
+    {"IP>[B]", true, true, write_ip_i},
+    {"IP<[B]", true, true, write_ip_r},
+    {"Payload>[B]", true, true, write_payload_i},
+    {"Payload<[B]", true, true, write_payload_r},
+    {"Handshake[ms]", true, false, write_handshake},
+    {"RTT>[ms]", true, false, write_rtt_i},
+    {"RTT<[ms]", true, false, write_rtt_r},
+    {"Retrans>", true, false, write_retransmissions_i},
+    {"Retrans<", true, false, write_retransmissions_r},
+    {"History", false, false, write_history},
+    {"ConnState", false, false, write_conn_state},
+    {"Marks", false, false, write_marks},
+};
+
+const unsigned fs_flow_column_count = FS_LENGTH_OF(fs_flow_columns);

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A table of flows, as text and for the GUI: columns that know how to write a cell. */
+#ifndef FS_PLUGIN_TABLE_H
+#define FS_PLUGIN_TABLE_H
+
+#include "compat.h"
+
+#include "flowscope/flow.h"
+
+enum { FS_CELL = 160 };
+
+/* A row: the flow, and what the chosen frames added to it. */
+struct fs_row {
+    struct fs_flow_info info;
+    struct fs_counters chosen[2];
+    uint64_t start_ns; /* of the capture */
+};
+
+struct fs_column {
+    const char *title; /* one word, the unit in brackets */
+    bool number;
+    bool counted; /* changes with every packet */
+    void (*write)(const struct fs_row *row, char *cell);
+};
+
+extern const struct fs_column fs_flow_columns[];
+extern const unsigned fs_flow_column_count;
+
+#endif
