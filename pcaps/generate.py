@@ -1161,7 +1161,7 @@ def vlan_collisions_udp():
 def interfaces():
     c = Capture("interfaces", "pcapng with two interfaces, the same UDP addresses and ports on both: one flow by "
                               "default, two with the interface in the key", ng=True, links=[LINK_ETHERNET] * 2,
-                domain="interface")
+                domain="interface", front_ends=("plugin",), note="libpcap hides the interface")
     talks = [Udp(c, **ANSWERED), Udp(c, **ANSWERED)]
     for _ in range(2):
         for number, u in enumerate(talks):
@@ -1172,7 +1172,8 @@ def interfaces():
 @scenario
 def interfaces_links():
     c = Capture("interfaces-links", "pcapng with an Ethernet and a cooked interface: one connection, seen half on each",
-                ng=True, links=[LINK_ETHERNET, LINK_SLL])
+                ng=True, links=[LINK_ETHERNET, LINK_SLL], front_ends=("plugin",),
+                note="libpcap refuses mixed link types")
     t = Tcp(c, state="closed", end="fin", history="ShADaFf", conn_state="SF", stream_bytes=[10, 0])
     t.open().data(CLIENT, b"q" * 10)
     t.wrap = link_sll

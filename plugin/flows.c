@@ -59,6 +59,15 @@ static tap_packet_status text_packet(void *data, packet_info *pinfo _U_, epan_di
     return TAP_PACKET_REDRAW;
 }
 
+/* Text is printed when the capture has been read: what is still open then ended with it. */
+static bool make_final_row(const GArray *flows, uint32_t id, struct fs_row *row) {
+    if (!make_row(flows, id, row))
+        return false;
+    if (row->info.end == FS_END_LIVE)
+        row->info.end = FS_END_INPUT;
+    return true;
+}
+
 static void measure(const GArray *flows, int *widths, unsigned *rows) {
     struct fs_row row;
     char cell[FS_CELL];
@@ -66,7 +75,7 @@ static void measure(const GArray *flows, int *widths, unsigned *rows) {
     for (unsigned c = 0; c < fs_flow_column_count; c++)
         widths[c] = (int)strlen(fs_flow_columns[c].title);
     for (uint32_t id = 0; id < flows->len; id++) {
-        if (!make_row(flows, id, &row))
+        if (!make_final_row(flows, id, &row))
             continue;
         (*rows)++;
         for (unsigned c = 0; c < fs_flow_column_count; c++) {
@@ -98,7 +107,7 @@ static void text_draw(void *data) {
     for (unsigned c = 0; c < fs_flow_column_count; c++)
         print_cell(c, widths[c], fs_flow_columns[c].title);
     for (uint32_t id = 0; id < listener->flows->len; id++) {
-        if (!make_row(listener->flows, id, &row))
+        if (!make_final_row(listener->flows, id, &row))
             continue;
         for (unsigned c = 0; c < fs_flow_column_count; c++) {
             fs_flow_columns[c].write(&row, cell);

@@ -164,16 +164,19 @@ static void add_flow(struct flow_totals *totals, const struct fs_flow_info *info
     }
 }
 
-static void add_flows(struct flow_totals *totals, const GArray *seen) {
+static void add_flows(struct flow_totals *totals, const GArray *seen, bool final) {
     memset(totals, 0, sizeof *totals);
     for (uint32_t id = 0; id < seen->len; id++) {
         struct fs_flow_info info;
         if (!g_array_index(seen, uint8_t, id))
             continue;
-        if (fs_store_flow(id, &info))
-            add_flow(totals, &info);
-        else
+        if (!fs_store_flow(id, &info)) {
             totals->forgotten++;
+            continue;
+        }
+        if (final && info.end == FS_END_LIVE)
+            info.end = FS_END_INPUT;
+        add_flow(totals, &info);
     }
 }
 
@@ -220,9 +223,10 @@ static void put_flows(const struct output *output, const struct flow_totals *tot
     put_spread(output, "TCP data round trip, mean of each side", &totals->rtt);
 }
 
-static void put_all(const struct output *output, const struct summary *summary) {
+/* `final`: the capture has been read, so what is still open ended with it. */
+static void put_all(const struct output *output, const struct summary *summary, bool final) {
     struct flow_totals *totals = g_new(struct flow_totals, 1);
-    add_flows(totals, summary->seen);
+    add_flows(totals, summary->seen, final);
     put_frames(output, summary);
     put_flows(output, totals);
     put(output, "TCP", "retransmitted segments", summary->retransmissions);
@@ -253,7 +257,7 @@ static void text_draw(void *data) {
     struct text_output text = {""};
     struct output output = {text_line, &text};
     printf("\nFlowscope summary%s%s\n", summary->filter ? " of " : "", summary->filter ? summary->filter : "");
-    put_all(&output, summary);
+    put_all(&output, summary, true);
 }
 
 static FS_TAP_INIT_RESULT text_listen(const char *filter) {
@@ -370,7 +374,7 @@ static tap_packet_status gui_frame(void *data, packet_info *pinfo, epan_dissect_
     stat_tap_table *table = g_array_index(stat->stat_tap_data->tables, stat_tap_table *, 0);
     struct gui_output gui = {table, 0};
     struct output output = {gui_line, &gui};
-    put_all(&output, gui_summary);
+    put_all(&output, gui_summary, false);
     return TAP_PACKET_REDRAW;
 }
 

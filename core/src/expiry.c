@@ -10,6 +10,7 @@ void fs__expiry_init(struct fs__expiry *expiry, struct fs__flow_table *table, ui
     memset(expiry, 0, sizeof *expiry);
     memset(expiry->slots, 0xff, sizeof expiry->slots); /* FS__NONE */
     expiry->table = table;
+    expiry->earliest = UINT64_MAX;
     expiry->shift = FS__TICK_SHIFT_MINIMUM;
     while (expiry->shift < 52 && (longest_ns >> expiry->shift) >= FS__SLOTS / 2)
         expiry->shift++;
@@ -24,7 +25,10 @@ static void mark(struct fs__expiry *expiry, uint32_t slot, bool occupied) {
 }
 
 void fs__expiry_link(struct fs__expiry *expiry, uint32_t flow, uint64_t deadline_ns) {
-    uint32_t slot = (uint32_t)(fs__tick(expiry, deadline_ns) % FS__SLOTS);
+    uint64_t tick = fs__tick(expiry, deadline_ns);
+    uint32_t slot = (uint32_t)(tick % FS__SLOTS);
+    if (tick < expiry->earliest)
+        expiry->earliest = tick;
     struct fs__cold *cold = fs__cold_at(expiry->table, flow);
     uint32_t next = expiry->slots[slot];
     cold->next = next;

@@ -13,7 +13,8 @@ enum { FS__SLOTS = 4096, FS__TICK_SHIFT_MINIMUM = 28 };
 
 struct fs__expiry {
     struct fs__flow_table *table;
-    uint64_t cursor; /* tick up to which everything idle has ended */
+    uint64_t cursor;   /* tick up to which everything idle has ended; no deadline lies before it */
+    uint64_t earliest; /* another tick before which no deadline lies: where the search for a victim begins */
     unsigned shift;  /* nanoseconds >> shift = tick */
     bool started;
     uint64_t occupied[FS__SLOTS / 64]; /* one bit a slot */

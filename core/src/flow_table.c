@@ -80,7 +80,7 @@ static void index_put(struct fs__entry *index, uint32_t mask, struct fs__entry e
 
 static bool index_reserve(struct fs__flow_table *table) {
     size_t entries = (size_t)table->mask + 1;
-    if ((size_t)table->live + 1 <= entries / 4 * 3)
+    if ((size_t)table->live + 1 <= entries / 16 * 13)
         return true;
     if (entries > UINT32_MAX / 2)
         return false;

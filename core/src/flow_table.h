@@ -70,8 +70,8 @@ struct fs__entry {
     uint32_t flow; /* FS__NONE: empty */
 };
 
-/* The index is at most three quarters full and at least three eighths once it has grown: 8 / (3/8) bytes a flow. */
-#define FS__INDEX_BYTES (sizeof(struct fs__entry) * 8 / 3 + 1)
+/* The index is at most 13/16 full, and at least half of that once it has grown. */
+#define FS__INDEX_BYTES (sizeof(struct fs__entry) * 32 / 13 + 1)
 #define FS__FLOW_BYTES (sizeof(struct fs__flow) + sizeof(struct fs__counts) + sizeof(struct fs__cold))
 _Static_assert(FS__FLOW_BYTES + FS__INDEX_BYTES <= 192, "cost of a flow that is not TCP");
 _Static_assert(FS__FLOW_BYTES + sizeof(struct fs__tcp) + sizeof(struct fs__tcp_more) + FS__INDEX_BYTES <= 320,

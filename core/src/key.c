@@ -147,7 +147,7 @@ const char *fs_protocol_name(uint8_t protocol) {
     case FS_PROTO_IGMP:
         return "IGMP";
     case FS_PROTO_IPV4:
-        return "IPIP";
+        return "IPV4";
     case FS_PROTO_TCP:
         return "TCP";
     case FS_PROTO_UDP:
@@ -155,7 +155,7 @@ const char *fs_protocol_name(uint8_t protocol) {
     case FS_PROTO_DCCP:
         return "DCCP";
     case FS_PROTO_IPV6:
-        return "6IN4";
+        return "IPV6";
     case FS_PROTO_GRE:
         return "GRE";
     case FS_PROTO_ESP:

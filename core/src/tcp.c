@@ -179,18 +179,22 @@ static void begin_numbers(struct fs__tcp_side *side, struct fs__tcp_side_more *m
 }
 
 /* First segment of a side, or a SYN-ACK that gives it another ISN. */
-static void begin_side(struct fs__tcp_side *self, struct fs__tcp_side_more *more, const struct fs_tcp *segment,
-                       unsigned *anomalies) {
+static void begin_side(struct fs__tcp_side *self, struct fs__tcp_side_more *more, uint8_t state,
+                       const struct fs_tcp *segment, unsigned *anomalies) {
     bool syn = (segment->flags & FS_TCP_SYN) != 0;
     bool syn_ack = (segment->flags & (CONTROL | FS_TCP_ACK)) == (FS_TCP_SYN | FS_TCP_ACK);
     if (!has(self, FS__KNOWN)) {
+        bool answered = syn && segment->seq == self->isn && ack_position(self, more) == 1;
         begin_numbers(self, more, syn ? segment->seq : segment->seq - 1);
         set_next(self, more, syn ? 0 : 1);
+        set_ack(self, more, answered ? 1 : 0);
         set(self, FS__KNOWN);
     } else if (syn_ack && segment->seq != self->isn) {
+        *anomalies |= FS_ANOMALY_SYN_IN_FLOW;
+        if (state >= FS_STATE_ESTABLISHED)
+            return; /* nobody may undo what was counted (RFC 5961, 4) */
         begin_numbers(self, more, segment->seq);
         clear(self, FS__TIMED);
-        *anomalies |= FS_ANOMALY_SYN_IN_FLOW;
     }
 }
 
@@ -210,7 +214,7 @@ static bool raise_next(struct fs__tcp_side *self, struct fs__tcp_side_more *more
     if ((segment->flags & (FS_TCP_SYN | FS_TCP_RST)) && far)
         return false;
     bool only_syn = (self->flags & FS_TCP_SYN) && next_position(self, more) == 1;
-    bool trust_fin = (segment->flags & FS_TCP_FIN) && only_syn;
+    bool trust_fin = (segment->flags & FS_TCP_FIN) && only_syn && (delta > 0 || far);
     if (endpoint_state(self) == FS__RESET && !trust_fin)
         return false;
     if (delta <= 0 && !trust_fin)
@@ -467,8 +471,9 @@ static void take_ack(struct fs__tcp *tcp, struct fs__tcp_more *more, unsigned si
                      struct fs__tcp_result *result) {
     unsigned other = !side;
     struct fs__tcp_side *peer = &tcp->side[other];
-    if (!has(peer, FS__KNOWN)) {
+    if (!has(peer, FS__KNOWN)) { /* kept for a SYN that the capture holds behind its answer */
         begin_numbers(peer, &more->side[other], packet->tcp.ack - 1);
+        set_ack(peer, &more->side[other], packet->tcp.flags & FS_TCP_RST ? 0 : 1);
         return;
     }
     if (packet->tcp.flags & FS_TCP_RST)
@@ -528,7 +533,7 @@ void fs__tcp_update(struct fs__tcp *tcp, struct fs__tcp_more *more, uint8_t stat
 
     bool first = !has(self, FS__KNOWN);
     if (first || (flags & FS_TCP_SYN))
-        begin_side(self, &more->side[side], segment, &result->anomalies);
+        begin_side(self, &more->side[side], state, segment, &result->anomalies);
     uint32_t end = segment->seq + (reset ? 0 : packet->payload_len);
     end += (flags & FS_TCP_SYN ? 1U : 0U) + (flags & FS_TCP_FIN ? 1U : 0U);
 

@@ -188,50 +188,60 @@ static void advance(struct fs_tracker *tracker, uint64_t now_ns) {
 
 /* ---- eviction ---- */
 
-/* The flow of the slot that expires within its tick, if there is one; the others go where they belong now. */
+/* A flow of the slot that expires in this tick. Flows on the way that belong elsewhere by now go there. */
 static uint32_t victim_in_slot(struct fs_tracker *tracker, uint32_t slot, uint64_t tick) {
     struct fs__expiry *expiry = &tracker->expiry;
-    uint32_t victim = FS__NONE;
-    uint32_t number = fs__expiry_detach(expiry, slot);
+    uint32_t number = expiry->slots[slot];
     while (number != FS__NONE) {
         uint32_t next = fs__cold_at(&tracker->table, number)->next;
         uint64_t deadline = deadline_of(tracker, number);
-        fs__expiry_link(expiry, number, deadline);
-        if (victim == FS__NONE && fs__tick(expiry, deadline) == tick)
-            victim = number;
+        uint64_t due = fs__tick(expiry, deadline);
+        if (due == tick)
+            return number;
+        if (due % FS__SLOTS != slot) {
+            fs__expiry_unlink(expiry, number);
+            fs__expiry_link(expiry, number, deadline);
+        }
         number = next;
     }
-    return victim;
+    return FS__NONE;
 }
 
-/* Only reached when every timeout is longer than the wheel's turn, which needs idle_timeout callbacks. */
-static uint32_t victim_of_all(const struct fs_tracker *tracker) {
+/* Every deadline is more than a turn of the wheel away: put all flows right and begin there from now on. */
+static uint32_t victim_of_all(struct fs_tracker *tracker) {
+    struct fs__expiry *expiry = &tracker->expiry;
     uint32_t victim = FS__NONE;
     uint64_t earliest = UINT64_MAX;
     for (uint32_t number = 0; number < tracker->table.flows.used; number++) {
         if (!fs__is_live(&tracker->table, number))
             continue;
-        uint64_t tick = fs__tick(&tracker->expiry, deadline_of(tracker, number));
-        if (victim == FS__NONE || tick < earliest) {
+        uint64_t deadline = deadline_of(tracker, number);
+        fs__expiry_unlink(expiry, number);
+        fs__expiry_link(expiry, number, deadline);
+        if (victim == FS__NONE || fs__tick(expiry, deadline) < earliest) {
             victim = number;
-            earliest = tick;
+            earliest = fs__tick(expiry, deadline);
         }
     }
+    expiry->earliest = earliest;
     return victim;
 }
 
 static uint32_t find_victim(struct fs_tracker *tracker) {
     struct fs__expiry *expiry = &tracker->expiry;
-    uint32_t first = (uint32_t)(expiry->cursor % FS__SLOTS);
+    uint64_t start = expiry->earliest > expiry->cursor ? expiry->earliest : expiry->cursor;
+    uint32_t first = (uint32_t)(start % FS__SLOTS);
     for (uint32_t passed = 0; passed < FS__SLOTS; passed++) {
         uint32_t slot = fs__expiry_next_slot(expiry, (first + passed) % FS__SLOTS);
         uint32_t distance = (slot - first) % FS__SLOTS;
         if (slot == FS__NONE || distance < passed)
             break;
         passed = distance;
-        uint32_t victim = victim_in_slot(tracker, slot, expiry->cursor + distance);
-        if (victim != FS__NONE)
-            return victim;
+        uint32_t victim = victim_in_slot(tracker, slot, start + distance);
+        if (victim == FS__NONE)
+            continue;
+        expiry->earliest = start + distance;
+        return victim;
     }
     return victim_of_all(tracker);
 }

@@ -11,8 +11,8 @@ enum endpoint { INACTIVE, SYN_SENT, SYN_ACK_SENT, PARTIAL, ESTABLISHED, CLOSED, 
 
 /* Positions are bytes from the ISN: the SYN is 0, the first byte of the stream is 1. */
 struct side {
-    bool sent;   /* a TCP header of this side was seen */
-    bool known;  /* isn is set, by its own packet or by an acknowledgement */
+    bool sent;  /* a TCP header of this side was seen */
+    bool known; /* isn is set, by its own packet or by an acknowledgement */
     uint32_t isn;
     int64_t high;
     int64_t acked;
@@ -590,8 +590,7 @@ static uint64_t add_sample(struct side *side, uint64_t from, uint64_t to) {
 }
 
 /* `s` acknowledges the other side's SYN, perhaps. */
-static void time_handshake(struct flow *flow, int s, const struct fs_packet *packet,
-                           struct fs_verdict *verdict) {
+static void time_handshake(struct flow *flow, int s, const struct fs_packet *packet, struct fs_verdict *verdict) {
     struct side *peer = &flow->side[!s];
     if (!peer->syn_timed || peer->acked < 1) {
         return;
@@ -645,7 +644,7 @@ static void take_sequence(struct flow *flow, int s, const struct fs_packet *pack
     bool fresh = end > me->high;
     bool far = end - me->high > LARGE_JUMP || me->high - end > LARGE_JUMP;
     bool believed = !(flags & (FS_TCP_SYN | FS_TCP_RST)) || !far;
-    bool long_transfer = (flags & FS_TCP_FIN) && me->syn && me->high == 1 && believed;
+    bool long_transfer = (flags & FS_TCP_FIN) && me->syn && me->high == 1 && believed && (fresh || far);
     if (packet->payload_len > 0 && !rst && !was_reset && !first && end <= me->high && !long_transfer) {
         me->retransmissions++;
         verdict->retransmission = true;
@@ -661,7 +660,8 @@ static void take_sequence(struct flow *flow, int s, const struct fs_packet *pack
         me->high = end;
     }
     bool timeable = packet->payload_len > 0 && !(flags & FS_TCP_SYN) && !(me->flags & FS_TCP_RST);
-    if (timeable && fresh && end > me->acked && end - me->acked < WRAP / 2 && end - me->acked <= INT32_MAX && !me->timed && !me->syn_timed) {
+    if (timeable && fresh && end > me->acked && end - me->acked < WRAP / 2 && end - me->acked <= INT32_MAX &&
+        !me->timed && !me->syn_timed) {
         me->timed = true;
         me->timed_end = end;
         me->timed_at = packet->time_ns;
@@ -719,7 +719,8 @@ static void take_tcp(struct flow *flow, int s, const struct fs_packet *packet, s
     if (other_isn) {
         verdict->anomalies |= FS_ANOMALY_SYN_IN_FLOW;
     }
-    if (first || other_isn) {
+    bool restart = other_isn && flow->state < FS_STATE_ESTABLISHED;
+    if (first || restart) {
         /* A SYN-ACK that was seen before its SYN has acknowledged it. */
         bool acknowledged = first && me->acked == 1 && syn && tcp->seq == me->isn;
         me->sent = me->known = true;
@@ -744,7 +745,7 @@ static void take_tcp(struct flow *flow, int s, const struct fs_packet *packet, s
         me->scale = tcp->window_scale;
     }
     take_ack(flow, s, packet, verdict);
-    take_sequence(flow, s, packet, end, first || other_isn, verdict);
+    take_sequence(flow, s, packet, end, first || restart, verdict);
     if (packet->payload_len > 0 && !rst && !verdict->retransmission &&
         (flow->state == FS_STATE_CLOSED || flow->state == FS_STATE_RESET)) {
         verdict->anomalies |= FS_ANOMALY_AFTER_END;

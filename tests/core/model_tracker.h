@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /** @file model_tracker.h
- * A second flow tracker: slow and obvious, written from docs/semantics.md and the public headers alone. Linear searches,
- * plain 64-bit stream positions, one field a fact. The tracker is compared with it packet by packet.
+ * A second flow tracker: slow and obvious, written from docs/semantics.md and the public headers alone. Linear
+ * searches, plain 64-bit stream positions, one field a fact. The tracker is compared with it packet by packet.
  */
 #ifndef FLOWSCOPE_TESTS_MODEL_TRACKER_H
 #define FLOWSCOPE_TESTS_MODEL_TRACKER_H
@@ -16,8 +16,8 @@ struct model_event {
     uint64_t id;
     unsigned anomaly;
     uint8_t side, from, to, end;
-    bool by_packet; /**< of this packet's flow, so side is meaningful */
-    bool swept;     /**< ended by a sweep: the order among its kind is free */
+    bool by_packet;           /**< of this packet's flow, so side is meaningful */
+    bool swept;               /**< ended by a sweep: the order among its kind is free */
     struct fs_flow_info info; /**< ENDED: the flow's last snapshot */
 };
 
@@ -26,8 +26,9 @@ struct model;
 struct model *model_new(const struct fs_tracker_config *config);
 void model_free(struct model *model);
 
-/** One packet. `parent_id` is FS_NO_FLOW or the carrier's id. `ended` are the ids of the flows that the tracker ended with this packet: which
- * flow is evicted is open within a tick, so if one must be, the model follows the tracker if its choice is legal (see model_error). */
+/** One packet. `parent_id` is FS_NO_FLOW or the carrier's id. `ended` are the ids of the flows that the tracker ended
+ * with this packet: which flow is evicted is open within a tick, so if one must be, the model follows the tracker if
+ * its choice is legal (see model_error). */
 void model_track(struct model *model, const struct fs_packet *packet, uint64_t parent_id, const uint64_t *ended,
                  size_t ended_count, struct fs_verdict *verdict);
 size_t model_sweep(struct model *model, uint64_t now_ns);

@@ -9,8 +9,8 @@
 
 #include <string.h>
 
-#define MS(n) ((uint64_t)(n) * 1000000u)
-#define SECONDS(n) ((uint64_t)(n) * 1000000000u)
+#define MS(n) ((uint64_t)(n)*1000000u)
+#define SECONDS(n) ((uint64_t)(n)*1000000000u)
 
 /** One end of a conversation: host 10.0.x.y and a port. */
 struct end {

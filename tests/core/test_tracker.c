@@ -136,7 +136,8 @@ static struct fs_tracker_stats stats(void) {
     return got;
 }
 
-/* The kinds of the last call's events, as letters: Started, Opened (established), Changed state, Packet, Tick, Ended, aNomaly. */
+/* The kinds of the last call's events, as letters: Started, Opened (established), Changed state, Packet, Tick, Ended,
+ * aNomaly. */
 static void assert_events(const char *expected) {
     static const char letters[] = "SOCPTEN";
     char got[MAX_REPORTS + 1];
@@ -633,7 +634,7 @@ static void test_acknowledges_what_was_never_seen(void **state) {
     tcp(B, A, ACK, 501, 1101, 0);
     assert_int_equal(F.verdict.anomalies, FS_ANOMALY_ACK_UNSEEN);
     assert_int_equal(info().tcp[FS_INITIATOR].stream_bytes, 1000); /* it must have been there */
-    tcp(B, A, ACK, 501, 1101, 10); /* known by now */
+    tcp(B, A, ACK, 501, 1101, 10);                                 /* known by now */
     assert_int_equal(F.verdict.anomalies, 0);
 }
 

@@ -458,8 +458,8 @@ static bool differs(const char *format, ...) {
 #define SAME(what, got, expected, field)                                                                               \
     do {                                                                                                               \
         if ((got).field != (expected).field) {                                                                         \
-            return differs("%s: " #field " is %" PRIu64 ", the model says %" PRIu64, what, (uint64_t)(got).field,         \
-                        (uint64_t)(expected).field);                                                                   \
+            return differs("%s: " #field " is %" PRIu64 ", the model says %" PRIu64, what, (uint64_t)(got).field,      \
+                           (uint64_t)(expected).field);                                                                \
         }                                                                                                              \
     } while (0)
 
@@ -558,7 +558,7 @@ static bool same_event(const struct report *got, const struct model_event *expec
     snprintf(what, sizeof(what), "event %s of flow %" PRIu64, event_name((int)expected->kind), expected->id);
     if (got->event.kind != expected->kind || got->id != expected->id) {
         return differs("event is %s of flow %" PRIu64 ", the model says %s of flow %" PRIu64,
-                    event_name((int)got->event.kind), got->id, event_name((int)expected->kind), expected->id);
+                       event_name((int)got->event.kind), got->id, event_name((int)expected->kind), expected->id);
     }
     switch (expected->kind) {
     case FS_EVENT_ESTABLISHED:
@@ -624,8 +624,8 @@ static bool same_events(struct log *log, const struct model *model) {
     }
     if (log->count != count) {
         return differs("%zu events, the model says %zu; %s", log->count, count,
-                    count > log->count ? event_name((int)expected[log->count].kind)
-                                       : event_name((int)log->reports[count].event.kind));
+                       count > log->count ? event_name((int)expected[log->count].kind)
+                                          : event_name((int)log->reports[count].event.kind));
     }
     return log->bad_info ? differs("no snapshot inside an event") : true;
 }
@@ -748,8 +748,9 @@ static struct log batch_log, single_log;
 static uint64_t digest(uint64_t before, const struct log *log) {
     for (size_t i = 0; i < log->count; i++) {
         const struct fs_event *e = &log->reports[i].event;
-        const uint64_t words[] = {(uint64_t)e->kind, e->flow, log->reports[i].id, e->time_ns, e->side, e->from, e->to,
-                                  e->end, e->anomaly, e->packet != NULL};
+        const uint64_t words[] = {
+            (uint64_t)e->kind, e->flow,          log->reports[i].id, e->time_ns, e->side, e->from, e->to, e->end,
+            e->anomaly,        e->packet != NULL};
         for (size_t w = 0; w < sizeof(words) / sizeof(words[0]); w++) {
             before = (before ^ words[w]) * 0x100000001b3u;
         }

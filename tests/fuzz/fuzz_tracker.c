@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /** @file fuzz_tracker.c
- * Bytes become settings, packets, sweeps and closes; whatever they are, the books must balance. A second tracker gets the same packets as
- * batches and must answer alike.
+ * Bytes become settings, packets, sweeps and closes; whatever they are, the books must balance. A second tracker gets
+ * the same packets as batches and must answer alike.
  *
- * First 8 bytes: settings. Then records of 16 bytes: what (1), hosts and ports (1), flags (1), label and payload (1), sequence number (4),
- * acknowledgement (4), time step (2), window (2).
+ * First 8 bytes: settings. Then records of 16 bytes: what (1), hosts and ports (1), flags (1), label and payload (1),
+ * sequence number (4), acknowledgement (4), time step (2), window (2).
  */
 #include "flowscope/tracker.h"
 
@@ -145,13 +145,13 @@ static uint64_t step_time(uint64_t now, uint32_t step) {
 }
 
 static void make_packet(struct fs_packet *packet, const uint8_t *record, uint64_t now) {
-    static const uint8_t protocols[] = {FS_PROTO_TCP, FS_PROTO_TCP, FS_PROTO_TCP, FS_PROTO_UDP, FS_PROTO_UDPLITE,
-                                        FS_PROTO_SCTP, FS_PROTO_ICMP, FS_PROTO_TCP};
+    static const uint8_t protocols[] = {FS_PROTO_TCP,     FS_PROTO_TCP,  FS_PROTO_TCP,  FS_PROTO_UDP,
+                                        FS_PROTO_UDPLITE, FS_PROTO_SCTP, FS_PROTO_ICMP, FS_PROTO_TCP};
     memset(packet, 0, sizeof(*packet));
     const uint8_t a[4] = {10, 0, 0, record[1] & 3}, b[4] = {10, 0, 0, record[1] >> 2 & 3};
     uint8_t protocol = protocols[record[0] & 7];
-    packet->orientation = (uint8_t)fs_key_set(&packet->key, FS_KEY_5TUPLE, FS_FAMILY_IPV4, a, b,
-                                              record[1] >> 4 & 3, record[1] >> 6 & 3, protocol, false);
+    packet->orientation = (uint8_t)fs_key_set(&packet->key, FS_KEY_5TUPLE, FS_FAMILY_IPV4, a, b, record[1] >> 4 & 3,
+                                              record[1] >> 6 & 3, protocol, false);
     packet->time_ns = now;
     packet->frame = 1;
     packet->payload_len = (uint32_t)(record[3] & 15) << (record[3] & 8 ? 12 : 0);

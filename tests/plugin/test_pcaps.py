@@ -31,13 +31,11 @@ DOMAIN_PREFERENCES = {"vlan": "flowscope.key_vlan", "tunnel": "flowscope.key_tun
 # Field of the manifest: columns of the replay tool's CSV, and for each the reading of both.
 PAIRS = ("packets", "wire_bytes", "ip_bytes", "payload_bytes", "stream_bytes")
 REQUIRED = ("proto", "initiator", "responder", "packets_i", "packets_r")
-# Other names that a table for people may have for the columns of the CSV.
-ALIASES = {"protocol": "proto", "history": "history", "conn_state": "conn_state", "state": "state", "flow": "id",
-           "source": "initiator", "initiator_address": "initiator", "responder_address": "responder", "port_i":
-           "initiator_port", "port_r": "responder_port", "initiator_packets": "packets_i", "responder_packets":
-           "packets_r", "initiator_bytes": "wire_bytes_i", "responder_bytes": "wire_bytes_r", "bytes_i": "wire_bytes_i",
-           "bytes_r": "wire_bytes_r", "initiator_payload": "payload_bytes_i", "responder_payload": "payload_bytes_r",
-           "payload_i": "payload_bytes_i", "payload_r": "payload_bytes_r"}
+# Columns of -z flowscope,flows, as the CSV has them. Times are relative there, and not compared.
+COLUMNS = {"Flow": "id", "Parent": "parent", "Protocol": "proto", "State": "state", "End": "end",
+           "Packets>": "packets_i", "Packets<": "packets_r", "Frames>[B]": "wire_bytes_i", "Frames<[B]": "wire_bytes_r",
+           "IP>[B]": "ip_bytes_i", "IP<[B]": "ip_bytes_r", "Payload>[B]": "payload_bytes_i",
+           "Payload<[B]": "payload_bytes_r", "History": "history", "ConnState": "conn_state", "Marks": "marks"}
 
 
 class Failure(Exception):
@@ -167,38 +165,33 @@ def replay_rows(path, domain):
     return list(csv.DictReader(io.StringIO(output_of(command + [path]))))
 
 
-def column_name(text):
-    name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
-    return ALIASES.get(name, name)
-
-
-def split_at_bars(line):
-    line = line.strip()
-    if line.startswith("|") and line.endswith("|"):
-        line = line[1:-1]
-    return [cell.strip() for cell in line.split("|")]
-
-
-def split_at_gaps(line):
-    return re.split(r"\s{2,}|\t", line.strip())
+def endpoint(text):
+    """Address and port of "1.2.3.4:80", "[2001:db8::1]:80", or of an address alone."""
+    match = re.fullmatch(r"\[(.*)\]:(\d+)|([0-9.]+):(\d+)", text)
+    if not match:
+        return text, "0"
+    return match[1] or match[3], match[2] or match[4]
 
 
 def table_rows(text):
-    """The rows of a text table: the line that names an initiator is the header; columns are split at | or wide gaps."""
-    lines = [line.rstrip() for line in text.splitlines()]
-    start = next((at for at, line in enumerate(lines) if re.search(r"\bInitiator\b", line)), None)
+    """The rows of the text table: cells hold no space."""
+    lines = text.splitlines()
+    start = next((at for at, line in enumerate(lines) if line.split()[:1] == ["Flow"]), None)
     if start is None:
         raise Failure("no header in the table:\n" + text)
-    split = split_at_bars if "|" in lines[start] else split_at_gaps
-    names = [column_name(cell) for cell in split(lines[start])]
+    titles = lines[start].split()
     rows = []
     for line in lines[start + 1:]:
-        if not line.strip() or re.fullmatch(r"[=\-\s|+]+", line):
-            continue
-        cells = split(line)
-        if len(cells) != len(names):
-            raise Failure("a row of %d cells under a header of %d: %s" % (len(cells), len(names), line))
-        rows.append(dict(zip(names, cells)))
+        cells = line.split()
+        if len(cells) != len(titles):
+            raise Failure("a row of %d cells under a header of %d: %s" % (len(cells), len(titles), line))
+        cell = dict(zip(titles, cells))
+        row = {COLUMNS[title]: text for title, text in cell.items() if title in COLUMNS}
+        if row["history"] == "-":
+            row["history"] = ""
+        for side in ("Initiator", "Responder"):
+            row[side.lower()], row[side.lower() + "_port"] = endpoint(cell[side])
+        rows.append(row)
     return rows
 
 

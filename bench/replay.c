@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: MIT */
+/* flowscope-replay: the library alone over capture files. Prints totals, flows or frames; measures its own speed. */
+#include "flowscope/flowscope.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pcap/pcap.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static const char usage[] =
+    "usage: flowscope-replay [option...] capture...\n"
+    "  --stats            totals (default)\n"
+    "  --flows            one CSV row a flow, in order of creation (also --flows=csv)\n"
+    "  --frames           one CSV row a packet: frame, flow, side, state (also --frames=csv)\n"
+    "  --time             read all into memory, then measure nanoseconds a frame\n"
+    "  --repeat=N         rounds of --time (default 5)\n"
+    "  --key=5tuple|ip|mac\n"
+    "  --domain=WHAT[,…]  vlan, tunnel, interface: keep equal keys apart by these\n"
+    "  --no-tunnels       look at the outermost packets only\n"
+    "  --no-expiry        no flow ends by silence\n";
+
+struct options {
+    bool flows, frames, time, expiry;
+    unsigned repeat;
+    struct fs_extract_config extract;
+};
+
+struct run {
+    const struct options *options;
+    struct fs_pipeline *pipeline;
+    struct fs_flow_info *infos; /* ended flows, by id */
+    size_t count, room;
+};
+
+static void fail(const char *what, const char *why) {
+    fprintf(stderr, "flowscope-replay: %s: %s\n", what, why);
+    exit(1);
+}
+
+/* ---- flows ---- */
+
+static void keep(struct fs_tracker *tracker, const struct fs_event *event, void *user) {
+    struct run *run = user;
+    struct fs_flow_info info;
+    fs_tracker_flow_info(tracker, event->flow, &info);
+    if (info.id >= run->room) {
+        size_t room = run->room ? run->room * 2 : 1024;
+        while (room <= info.id)
+            room *= 2;
+        struct fs_flow_info *infos = realloc(run->infos, room * sizeof *infos);
+        if (!infos)
+            fail("flows", "out of memory");
+        run->infos = infos;
+        run->room = room;
+    }
+    run->infos[info.id] = info;
+    run->count = info.id + 1 > run->count ? (size_t)info.id + 1 : run->count;
+}
+
+static void format_address(const struct fs_flow_info *info, enum fs_side side, char text[64]) {
+    const uint8_t *a = info->key.address[fs_endpoint(info, side)];
+    switch (info->key.family) {
+    case FS_FAMILY_IPV4:
+        snprintf(text, 64, "%u.%u.%u.%u", a[0], a[1], a[2], a[3]);
+        return;
+    case FS_FAMILY_MAC:
+        snprintf(text, 64, "%02x:%02x:%02x:%02x:%02x:%02x", a[0], a[1], a[2], a[3], a[4], a[5]);
+        return;
+    case FS_FAMILY_IPV6:
+        break;
+    default:
+        snprintf(text, 64, "-");
+        return;
+    }
+    /* RFC 5952: the longest run of zero groups, of two at least, becomes "::". */
+    int best = -1, best_length = 1;
+    for (int i = 0; i < 8; i++) {
+        int length = 0;
+        while (i + length < 8 && a[2 * (i + length)] == 0 && a[2 * (i + length) + 1] == 0)
+            length++;
+        if (length > best_length) {
+            best = i;
+            best_length = length;
+        }
+    }
+    int used = 0;
+    for (int i = 0; i < 8; i++) {
+        if (i == best) {
+            used += snprintf(text + used, (size_t)(64 - used), "::");
+            i += best_length - 1;
+            continue;
+        }
+        const char *colon = used && text[used - 1] != ':' ? ":" : "";
+        used += snprintf(text + used, (size_t)(64 - used), "%s%x", colon, (unsigned)(a[2 * i] << 8 | a[2 * i + 1]));
+    }
+}
+
+static void print_marks(unsigned marks) {
+    static const char *const names[] = {"midstream",   "one-sided", "truncated",   "role-flipped",
+                                        "port-reused", "fragments", "history-full"};
+    const char *separator = "";
+    for (unsigned bit = 0; bit < sizeof names / sizeof names[0]; bit++) {
+        if (!(marks >> bit & 1))
+            continue;
+        printf("%s%s", separator, names[bit]);
+        separator = "+";
+    }
+    fputs(marks ? "," : "-,", stdout);
+}
+
+static void print_time(uint64_t ns) {
+    printf("%" PRIu64 ".%09u,", ns / 1000000000, (unsigned)(ns % 1000000000));
+}
+
+static void print_optional(uint64_t value, uint64_t none) {
+    if (value == none)
+        fputs(",", stdout);
+    else
+        printf("%" PRIu64 ",", value);
+}
+
+static void print_protocol(const struct fs_key *key) {
+    const char *name = fs_protocol_name(key->protocol);
+    if (key->kind == FS_KEY_MAC_PAIR)
+        fputs("MAC,", stdout);
+    else if (key->kind == FS_KEY_IP_PAIR)
+        fputs("IP,", stdout);
+    else if (name)
+        printf("%s,", name);
+    else
+        printf("%u,", key->protocol);
+}
+
+static void print_rtt(const struct fs_rtt *rtt) {
+    if (rtt->samples)
+        printf("%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",", rtt->minimum_ns, rtt->mean_ns, rtt->maximum_ns);
+    else
+        fputs(",,,", stdout);
+}
+
+static void print_flow(const struct fs_flow_info *info) {
+    char initiator[64], responder[64];
+    format_address(info, FS_INITIATOR, initiator);
+    format_address(info, FS_RESPONDER, responder);
+    printf("%" PRIu64 ",", info->id);
+    print_optional(info->parent, FS_NO_FLOW);
+    print_protocol(&info->key);
+    printf("%s,%u,%s,%u,%08x,", initiator, fs_flow_port(info, FS_INITIATOR), responder,
+           fs_flow_port(info, FS_RESPONDER), info->key.domain);
+    printf("%s,%s,", fs_state_name(info->state), fs_end_name(info->end));
+    print_marks(info->marks);
+    print_time(info->first_ns);
+    print_time(info->last_ns);
+    print_time(info->last_ns - info->first_ns);
+    printf("%u,%u,", info->first_frame, info->last_frame);
+    const struct fs_counters *i = &info->side[0];
+    const struct fs_counters *r = &info->side[1];
+    printf("%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",",
+           i->packets, r->packets, i->wire_bytes, r->wire_bytes, i->ip_bytes, r->ip_bytes, i->payload_bytes,
+           r->payload_bytes);
+    printf("%" PRIu64 ",%" PRIu64 ",%s,%s,", info->tcp[0].stream_bytes, info->tcp[1].stream_bytes, info->history,
+           info->conn_state);
+    print_optional(info->handshake_syn_ns, FS_NO_TIME);
+    print_optional(info->handshake_ack_ns, FS_NO_TIME);
+    print_rtt(&info->tcp[0].rtt);
+    print_rtt(&info->tcp[1].rtt);
+    printf("%u,%u,%u,%u\n", info->tcp[0].retransmissions, info->tcp[1].retransmissions, info->tcp[0].zero_windows,
+           info->tcp[1].zero_windows);
+}
+
+static void print_flows(const struct run *run) {
+    puts("id,parent,proto,initiator,initiator_port,responder,responder_port,domain,state,end,marks,first,last,duration,"
+         "first_frame,last_frame,packets_i,packets_r,wire_bytes_i,wire_bytes_r,ip_bytes_i,ip_bytes_r,payload_bytes_i,"
+         "payload_bytes_r,stream_bytes_i,stream_bytes_r,history,conn_state,syn_rtt_ns,ack_rtt_ns,rtt_min_i,rtt_mean_i,"
+         "rtt_max_i,rtt_min_r,rtt_mean_r,rtt_max_r,retrans_i,retrans_r,zero_windows_i,zero_windows_r");
+    for (size_t id = 0; id < run->count; id++)
+        print_flow(&run->infos[id]);
+}
+
+/* ---- totals ---- */
+
+static void print_stats(const struct fs_pipeline *pipeline) {
+    struct fs_pipeline_stats stats;
+    fs_pipeline_stats(pipeline, &stats);
+    uint64_t untracked = 0;
+    for (int i = 0; i < FS_REJECT_COUNT; i++)
+        untracked += stats.untracked[i];
+    printf("frames=%" PRIu64 "\nframe_bytes=%" PRIu64 "\ntracked=%" PRIu64 "\nuntracked=%" PRIu64 "\n", stats.frames,
+           stats.frame_bytes, stats.frames - untracked - stats.without_flow, untracked + stats.without_flow);
+    for (int i = 0; i < FS_REJECT_COUNT; i++) {
+        if (stats.untracked[i])
+            printf("untracked.%s=%" PRIu64 "\n", fs_reject_slug(i), stats.untracked[i]);
+    }
+    printf("packets=%" PRIu64 "\nquoted=%" PRIu64 "\nquoted_unknown=%" PRIu64 "\nflows=%" PRIu64 "\n",
+           stats.tracker.packets, stats.tracker.quoted, stats.tracker.quoted_unknown, stats.tracker.created);
+    for (int i = 1; i < FS_END_COUNT; i++)
+        printf("ended.%s=%" PRIu64 "\n", fs_end_name(i), stats.tracker.ended[i]);
+    for (unsigned i = 0; i < FS_ANOMALY_COUNT; i++) {
+        if (stats.tracker.anomalies[i])
+            printf("anomaly.%s=%" PRIu64 "\n", fs_anomaly_slug(1U << i), stats.tracker.anomalies[i]);
+    }
+}
+
+/* ---- captures ---- */
+
+/* libpcap gives DLT numbers, which differ from the registry's for a few old types. */
+static uint32_t linktype_of(int dlt) {
+    if (dlt == DLT_RAW)
+        return FS_LINK_RAW;
+#ifdef DLT_LOOP
+    if (dlt == DLT_LOOP)
+        return FS_LINK_LOOP;
+#endif
+    return (uint32_t)dlt;
+}
+
+static pcap_t *open_capture(const char *path) {
+    char error[PCAP_ERRBUF_SIZE];
+    pcap_t *pcap = pcap_open_offline_with_tstamp_precision(path, PCAP_TSTAMP_PRECISION_NANO, error);
+    if (!pcap)
+        fail("cannot read the capture", error);
+    return pcap;
+}
+
+static void frame_of(const struct pcap_pkthdr *header, const u_char *data, uint32_t linktype, uint32_t number,
+                     struct fs_frame *frame) {
+    frame->data = data;
+    frame->captured = header->caplen;
+    frame->wire_len = header->len;
+    frame->linktype = linktype;
+    frame->number = number;
+    frame->interface = 0;
+    frame->time_ns = (uint64_t)header->ts.tv_sec * 1000000000 + (uint64_t)header->ts.tv_usec;
+}
+
+static void run_frame(struct run *run, const struct fs_frame *frame) {
+    struct fs_packet packets[FS_EXTRACT_MAX];
+    struct fs_verdict verdicts[FS_EXTRACT_MAX];
+    int count = fs_extract(&run->options->extract, frame, packets);
+    if (count <= 0) {
+        fs_pipeline_reject(run->pipeline, -count, frame->wire_len);
+        return;
+    }
+    if (fs_pipeline_frame(run->pipeline, packets, (size_t)count, NULL, verdicts) != FS_OK)
+        fail("flows", "out of memory");
+    for (int i = 0; run->options->frames && i < count; i++) {
+        if (verdicts[i].flow_id != FS_NO_FLOW)
+            printf("%u,%" PRIu64 ",%s,%s,%d\n", frame->number, verdicts[i].flow_id, fs_side_name(verdicts[i].side),
+                   fs_state_name(verdicts[i].state), verdicts[i].quoted);
+    }
+}
+
+static uint32_t replay(struct run *run, const char *path, uint32_t number) {
+    pcap_t *pcap = open_capture(path);
+    uint32_t linktype = linktype_of(pcap_datalink(pcap));
+    struct pcap_pkthdr *header;
+    const u_char *data;
+    int result;
+    while ((result = pcap_next_ex(pcap, &header, &data)) == 1) {
+        struct fs_frame frame;
+        frame_of(header, data, linktype, ++number, &frame);
+        run_frame(run, &frame);
+    }
+    if (result == PCAP_ERROR)
+        fail(path, pcap_geterr(pcap));
+    pcap_close(pcap);
+    return number;
+}
+
+/* ---- speed ---- */
+
+struct memory {
+    struct fs_frame *frames;
+    size_t count, room;
+};
+
+static void load(struct memory *memory, const char *path) {
+    pcap_t *pcap = open_capture(path);
+    uint32_t linktype = linktype_of(pcap_datalink(pcap));
+    struct pcap_pkthdr *header;
+    const u_char *data;
+    while (pcap_next_ex(pcap, &header, &data) == 1) {
+        if (memory->count == memory->room) {
+            memory->room = memory->room ? memory->room * 2 : 65536;
+            memory->frames = realloc(memory->frames, memory->room * sizeof *memory->frames);
+        }
+        uint8_t *copy = malloc(header->caplen ? header->caplen : 1);
+        if (!memory->frames || !copy)
+            fail(path, "out of memory");
+        memcpy(copy, data, header->caplen);
+        frame_of(header, copy, linktype, (uint32_t)memory->count + 1, &memory->frames[memory->count]);
+        memory->count++;
+    }
+    pcap_close(pcap);
+}
+
+static double now(void) {
+    struct timespec time;
+    timespec_get(&time, TIME_UTC);
+    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+static struct fs_pipeline *make_pipeline(struct run *run) {
+    struct fs_pipeline_config config;
+    fs_pipeline_config_defaults(&config);
+    if (!run->options->expiry) {
+        for (int i = 0; i < FS_TIMEOUT_COUNT; i++)
+            config.tracker.timeout_ns[i] = UINT64_MAX / 2;
+    }
+    config.tracker.events = 0;
+    if (run->options->flows) {
+        config.tracker.events = 1U << FS_EVENT_ENDED;
+        config.tracker.on_event = keep;
+        config.tracker.user = run;
+    }
+    struct fs_pipeline *pipeline = fs_pipeline_new(&config, NULL);
+    if (!pipeline)
+        fail("pipeline", "out of memory");
+    return pipeline;
+}
+
+static void measure(struct run *run, char **paths, int count) {
+    struct memory memory = {NULL, 0, 0};
+    for (int i = 0; i < count; i++)
+        load(&memory, paths[i]);
+    if (!memory.count)
+        fail("--time", "no frames");
+    struct fs_packet packets[FS_EXTRACT_MAX];
+    for (unsigned round = 0; round < run->options->repeat; round++) {
+        double start = now();
+        long found = 0;
+        for (size_t i = 0; i < memory.count; i++)
+            found += fs_extract(&run->options->extract, &memory.frames[i], packets);
+        double extracted = now();
+        run->pipeline = make_pipeline(run);
+        for (size_t i = 0; i < memory.count; i++)
+            run_frame(run, &memory.frames[i]);
+        double tracked = now();
+        printf("frames=%zu descriptors=%ld extract=%.1f ns/frame extract+track=%.1f ns/frame\n", memory.count, found,
+               (extracted - start) / (double)memory.count * 1e9, (tracked - extracted) / (double)memory.count * 1e9);
+        fs_pipeline_free(run->pipeline);
+    }
+    for (size_t i = 0; i < memory.count; i++)
+        free((void *)(uintptr_t)memory.frames[i].data);
+    free(memory.frames);
+}
+
+/* ---- options ---- */
+
+static bool set_key(struct options *options, const char *value) {
+    static const char *const names[] = {"5tuple", "ip", "mac"};
+    for (int i = 0; i < FS_KEY_KIND_COUNT; i++) {
+        if (strcmp(value, names[i]) != 0)
+            continue;
+        options->extract.key = (enum fs_key_kind)i;
+        return true;
+    }
+    return false;
+}
+
+static bool set_domain(struct options *options, const char *value) {
+    static const struct {
+        const char *name;
+        unsigned part;
+    } parts[] = {{"vlan", FS_DOMAIN_VLAN}, {"tunnel", FS_DOMAIN_TUNNEL}, {"interface", FS_DOMAIN_INTERFACE}};
+    while (*value) {
+        size_t length = strcspn(value, ",");
+        bool known = false;
+        for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+            if (strlen(parts[i].name) == length && strncmp(value, parts[i].name, length) == 0) {
+                options->extract.domain |= parts[i].part;
+                known = true;
+            }
+        }
+        if (!known)
+            return false;
+        value += length + (value[length] == ',');
+    }
+    return true;
+}
+
+static bool set_repeat(struct options *options, const char *value) {
+    char *end;
+    unsigned long repeat = strtoul(value, &end, 10);
+    if (*value == '\0' || *end != '\0' || repeat < 1 || repeat > 1000000)
+        return false;
+    options->repeat = (unsigned)repeat;
+    return true;
+}
+
+static bool parse_option(struct options *options, const char *option) {
+    if (strcmp(option, "--stats") == 0)
+        return true;
+    if (strcmp(option, "--flows") == 0 || strcmp(option, "--flows=csv") == 0)
+        return options->flows = true;
+    if (strcmp(option, "--frames") == 0 || strcmp(option, "--frames=csv") == 0)
+        return options->frames = true;
+    if (strcmp(option, "--time") == 0)
+        return options->time = true;
+    if (strcmp(option, "--no-tunnels") == 0) {
+        options->extract.tunnels = 0;
+        return true;
+    }
+    if (strcmp(option, "--no-expiry") == 0) {
+        options->expiry = false;
+        return true;
+    }
+    if (strncmp(option, "--key=", 6) == 0)
+        return set_key(options, option + 6);
+    if (strncmp(option, "--domain=", 9) == 0)
+        return set_domain(options, option + 9);
+    return strncmp(option, "--repeat=", 9) == 0 && set_repeat(options, option + 9);
+}
+
+int main(int argc, char **argv) {
+    struct options options = {.expiry = true, .repeat = 5};
+    fs_extract_config_defaults(&options.extract);
+    int first = 1;
+    for (; first < argc && argv[first][0] == '-' && argv[first][1] != '\0'; first++) {
+        if (!parse_option(&options, argv[first])) {
+            fprintf(stderr, "flowscope-replay: %s is not known\n%s", argv[first], usage);
+            return 2;
+        }
+    }
+    if (first == argc) {
+        fputs(usage, stderr);
+        return 2;
+    }
+    struct run run = {.options = &options};
+    if (options.time) {
+        measure(&run, argv + first, argc - first);
+        return 0;
+    }
+    run.pipeline = make_pipeline(&run);
+    if (options.frames)
+        puts("frame,flow,side,state,quoted");
+    uint32_t number = 0;
+    for (int i = first; i < argc; i++)
+        number = replay(&run, argv[i], number);
+    fs_pipeline_finish(run.pipeline);
+    if (options.flows)
+        print_flows(&run);
+    else if (!options.frames)
+        print_stats(run.pipeline);
+    fs_pipeline_free(run.pipeline);
+    free(run.infos);
+    if (ferror(stdout) || fflush(stdout) != 0)
+        fail("standard output", strerror(errno));
+    return 0;
+}
