@@ -184,7 +184,7 @@ static void print_flows(const struct run *run) {
 
 static void print_stats(const struct fs_pipeline *pipeline) {
     struct fs_pipeline_stats stats;
-    fs_pipeline_stats(pipeline, &stats);
+    fs_pipeline_get_stats(pipeline, &stats);
     uint64_t untracked = 0;
     for (int i = 0; i < FS_REJECT_COUNT; i++)
         untracked += stats.untracked[i];

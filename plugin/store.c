@@ -105,7 +105,7 @@ uint64_t fs_store_start_ns(void) {
 void fs_store_stats(struct fs_pipeline_stats *stats) {
     memset(stats, 0, sizeof *stats);
     if (store.pipeline)
-        fs_pipeline_stats(store.pipeline, stats);
+        fs_pipeline_get_stats(store.pipeline, stats);
 }
 
 /* ---- life ---- */

@@ -110,9 +110,9 @@ struct fs_tracker *fs_pipeline_tracker(struct fs_pipeline *pipeline) {
     return pipeline->tracker;
 }
 
-void fs_pipeline_stats(const struct fs_pipeline *pipeline, struct fs_pipeline_stats *stats) {
+void fs_pipeline_get_stats(const struct fs_pipeline *pipeline, struct fs_pipeline_stats *stats) {
     *stats = pipeline->stats;
-    fs_tracker_stats(pipeline->tracker, &stats->tracker);
+    fs_tracker_get_stats(pipeline->tracker, &stats->tracker);
 }
 
 void fs_pipeline_stats_add(struct fs_pipeline_stats *sum, const struct fs_pipeline_stats *other) {

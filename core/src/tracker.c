@@ -808,7 +808,7 @@ int fs_tracker_set_flow_user(struct fs_tracker *tracker, uint32_t flow, void *fl
     return FS_OK;
 }
 
-void fs_tracker_stats(const struct fs_tracker *tracker, struct fs_tracker_stats *stats) {
+void fs_tracker_get_stats(const struct fs_tracker *tracker, struct fs_tracker_stats *stats) {
     *stats = tracker->stats;
     stats->live = tracker->table.live;
 }

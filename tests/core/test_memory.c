@@ -90,7 +90,7 @@ static void test_memory_is_what_the_allocator_gave(void **state) {
 
 static bool created_is_ended_and_live(const struct fs_tracker *tracker) {
     struct fs_tracker_stats stats;
-    fs_tracker_stats(tracker, &stats);
+    fs_tracker_get_stats(tracker, &stats);
     uint64_t ended = 0;
     for (int i = 0; i < FS_END_COUNT; i++) {
         ended += stats.ended[i];
@@ -160,7 +160,7 @@ static uint64_t fail_each_allocation(bool fail_on, bool labels, uint32_t flows) 
         if (tracker != NULL) {
             uint64_t refused = exercise(tracker, flows);
             struct fs_tracker_stats stats;
-            fs_tracker_stats(tracker, &stats);
+            fs_tracker_get_stats(tracker, &stats);
             assert_int_equal(stats.unallocated, refused);
             refusals += refused > 0;
             fs_tracker_free(tracker);
@@ -244,7 +244,7 @@ static double bytes_a_flow(bool tcp, uint32_t flows) {
         assert_int_equal(fs_tracker_track(tracker, &packet, FS_NO_NUMBER, &verdict), 0);
     }
     struct fs_tracker_stats stats;
-    fs_tracker_stats(tracker, &stats);
+    fs_tracker_get_stats(tracker, &stats);
     assert_int_equal(stats.live, flows);
     assert_int_equal(fs_tracker_memory(tracker), counting.bytes);
     double each = (double)counting.bytes / flows;

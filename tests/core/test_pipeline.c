@@ -99,10 +99,10 @@ static void test_bad_counts_and_parents_are_refused(void **state) {
     assert_int_equal(fs_pipeline_frame(pipeline, many, 2, later, v), FS_ERR_INVALID);
     assert_int_equal(fs_pipeline_frame(pipeline, many, 2, below, v), FS_ERR_INVALID);
     struct fs_pipeline_stats stats;
-    fs_pipeline_stats(pipeline, &stats);
+    fs_pipeline_get_stats(pipeline, &stats);
     assert_int_equal(stats.tracker.packets, 0);
     assert_int_equal(fs_pipeline_frame(pipeline, many, FS_FRAME_MAX, NULL, v), 0);
-    fs_pipeline_stats(pipeline, &stats);
+    fs_pipeline_get_stats(pipeline, &stats);
     assert_int_equal(stats.tracker.created, FS_FRAME_MAX);
     fs_pipeline_free(pipeline);
 }
@@ -130,7 +130,7 @@ static void test_quoted_packet_names_and_carries_nothing(void **state) {
     assert_int_equal(info.side[0].packets, 1);
     assert_int_equal(info.last_ns, SECONDS(1));
     struct fs_pipeline_stats stats;
-    fs_pipeline_stats(pipeline, &stats);
+    fs_pipeline_get_stats(pipeline, &stats);
     assert_int_equal(stats.tracker.quoted, 1);
     assert_int_equal(stats.without_flow, 0);
     fs_pipeline_free(pipeline);
@@ -150,7 +150,7 @@ static void test_frames_are_counted_once(void **state) {
     unknown.flags |= FS_PACKET_QUOTED;
     fs_pipeline_frame(pipeline, &unknown, 1, NULL, v);
     struct fs_pipeline_stats stats;
-    fs_pipeline_stats(pipeline, &stats);
+    fs_pipeline_get_stats(pipeline, &stats);
     assert_int_equal(stats.frames, 4);
     assert_int_equal(stats.frame_bytes, 3 * 150 + unknown.wire_len);
     assert_int_equal(stats.without_flow, 1);
@@ -171,7 +171,7 @@ static void test_rejects_are_counted_by_reason(void **state) {
     fs_pipeline_reject(pipeline, FS_REJECT_COUNT, 60);
     fs_pipeline_reject(pipeline, -1, 60);
     struct fs_pipeline_stats stats;
-    fs_pipeline_stats(pipeline, &stats);
+    fs_pipeline_get_stats(pipeline, &stats);
     uint64_t frames = 2;
     for (unsigned reason = 0; reason < FS_REJECT_COUNT; reason++) {
         assert_int_equal(stats.untracked[reason], reason + 1 + (reason == FS_REJECT_NONE ? 2 : 0));
@@ -209,8 +209,8 @@ static void test_batch_equals_single_frames(void **state) {
     }
     assert_memory_equal(&one_log, &batch_log, sizeof(one_log));
     struct fs_pipeline_stats a, b;
-    fs_pipeline_stats(one, &a);
-    fs_pipeline_stats(batch, &b);
+    fs_pipeline_get_stats(one, &a);
+    fs_pipeline_get_stats(batch, &b);
     assert_memory_equal(&a, &b, sizeof(a));
     fs_pipeline_free(one);
     fs_pipeline_free(batch);

@@ -127,7 +127,7 @@ static struct fs_flow_info info(void) {
 
 static struct fs_tracker_stats stats(void) {
     struct fs_tracker_stats got;
-    fs_tracker_stats(F.tracker, &got);
+    fs_tracker_get_stats(F.tracker, &got);
     uint64_t ended = 0;
     for (int i = 0; i < FS_END_COUNT; i++) {
         ended += got.ended[i];

@@ -632,7 +632,7 @@ static bool same_events(struct log *log, const struct model *model) {
 
 static bool same_stats(const struct fs_tracker *tracker, const struct model *model) {
     struct fs_tracker_stats got, expected;
-    fs_tracker_stats(tracker, &got);
+    fs_tracker_get_stats(tracker, &got);
     model_stats(model, &expected);
     SAME("statistics", got, expected, packets);
     SAME("statistics", got, expected, quoted);

@@ -172,7 +172,7 @@ static void make_packet(struct fs_packet *packet, const uint8_t *record, uint64_
 
 static void check_books(const struct fs_tracker *tracker, const struct books *books) {
     struct fs_tracker_stats stats;
-    fs_tracker_stats(tracker, &stats);
+    fs_tracker_get_stats(tracker, &stats);
     uint64_t ended = 0;
     for (int i = 0; i < FS_END_COUNT; i++) {
         must(stats.ended[i] == books->ended_by[i]);

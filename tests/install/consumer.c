@@ -14,7 +14,7 @@ int main(void) {
     }
     fs_pipeline_reject(pipeline, FS_REJECT_NOT_IP, 60);
     struct fs_pipeline_stats stats;
-    fs_pipeline_stats(pipeline, &stats);
+    fs_pipeline_get_stats(pipeline, &stats);
     fs_pipeline_free(pipeline);
     if (stats.frames != 1 || stats.frame_bytes != 60) {
         return 1;

@@ -174,7 +174,7 @@ def endpoint(text):
 
 
 def table_rows(text):
-    """The rows of the text table: cells hold no space."""
+    """The rows of the text table, which an empty line ends: cells hold no space."""
     lines = text.splitlines()
     start = next((at for at, line in enumerate(lines) if line.split()[:1] == ["Flow"]), None)
     if start is None:
@@ -182,6 +182,8 @@ def table_rows(text):
     titles = lines[start].split()
     rows = []
     for line in lines[start + 1:]:
+        if not line.strip():
+            break
         cells = line.split()
         if len(cells) != len(titles):
             raise Failure("a row of %d cells under a header of %d: %s" % (len(cells), len(titles), line))

@@ -67,7 +67,7 @@ void fs_pipeline_finish(struct fs_pipeline *pipeline);
 struct fs_tracker *fs_pipeline_tracker(struct fs_pipeline *pipeline);
 
 /** Copy the totals. */
-void fs_pipeline_stats(const struct fs_pipeline *pipeline, struct fs_pipeline_stats *stats);
+void fs_pipeline_get_stats(const struct fs_pipeline *pipeline, struct fs_pipeline_stats *stats);
 /** Add `other` to `sum`, field by field. */
 void fs_pipeline_stats_add(struct fs_pipeline_stats *sum, const struct fs_pipeline_stats *other);
 

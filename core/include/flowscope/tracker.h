@@ -181,7 +181,7 @@ void *fs_tracker_flow_user(const struct fs_tracker *tracker, uint32_t flow);
 int fs_tracker_set_flow_user(struct fs_tracker *tracker, uint32_t flow, void *flow_user);
 
 /** Copy the totals. */
-void fs_tracker_stats(const struct fs_tracker *tracker, struct fs_tracker_stats *stats);
+void fs_tracker_get_stats(const struct fs_tracker *tracker, struct fs_tracker_stats *stats);
 /** Add `other` to `sum`, field by field. */
 void fs_tracker_stats_add(struct fs_tracker_stats *sum, const struct fs_tracker_stats *other);
 

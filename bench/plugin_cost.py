@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What the plugin costs: tshark -z flowscope,stats over tshark -z conv,tcp, on many real packets.
+
+    bench/plugin_cost.py [--pairs 7] [--cpu 1.03] [--memory 1.05] [--packets 400000] [FOLDER-OF-CAPTURES | CAPTURE]
+
+Merges the captures of the folder (default: those beside the checkout), as often as it takes to have enough packets, and
+runs the two commands in turn. Prints CPU time and peak memory of each pair and the medians of their ratios; exits with 1
+if a median is past its limit. The other row, -z flowscope,flows, is for information.
+"""
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tests", "plugin"))
+import support  # noqa: E402
+
+
+def packets_of(path):
+    text = subprocess.run(["capinfos", "-TmcM", path], capture_output=True, text=True, check=False).stdout
+    last = text.strip().splitlines()[-1].split(",")[-1] if text.strip() else "0"
+    return int(last) if last.isdigit() else 0
+
+
+def merge(folder, wanted, target):
+    """Append all captures that mergecap can join, again and again with later times, until there are enough packets."""
+    paths = [path for path in support.all_captures(folder) if packets_of(path)]
+    subprocess.run(["mergecap", "-a", "-w", target, *paths], check=True, capture_output=True)
+    once = packets_of(target)
+    copies = [target + ".once"]
+    os.rename(target, copies[0])
+    while once * len(copies) < wanted:
+        shifted = target + ".%d" % len(copies)
+        subprocess.run(["editcap", "-t", str(len(copies) * 400000000), copies[0], shifted], check=True,
+                       capture_output=True)
+        copies.append(shifted)
+    subprocess.run(["mergecap", "-a", "-w", target, *copies], check=True, capture_output=True)
+    for path in copies:
+        os.unlink(path)
+    os.chmod(target, 0o644)
+    return packets_of(target)
+
+
+def measure(tshark, capture, tap):
+    """CPU seconds and peak memory in KiB of one run."""
+    out = open(os.devnull, "w", encoding="ascii")
+    process = subprocess.Popen(tshark.command("-q", "-r", capture, "-z", tap), stdin=subprocess.DEVNULL, stdout=out,
+                               stderr=subprocess.DEVNULL, env=tshark.environment, cwd=tshark.folder,
+                               preexec_fn=tshark.drop)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode not in (0, 2):
+        sys.exit("tshark -z %s returned %d" % (tap, process.returncode))
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+
+
+def compare(plain, plugin, capture, tap, pairs):
+    cpu, memory = [], []
+    print("%-20s %10s %10s %8s %12s %12s %8s" % (tap, "conv [s]", "ours [s]", "ratio", "conv [KiB]", "ours [KiB]",
+                                                 "ratio"))
+    for _ in range(pairs):
+        base, base_memory = measure(plain, capture, "conv,tcp")
+        ours, our_memory = measure(plugin, capture, tap)
+        cpu.append(ours / base)
+        memory.append(our_memory / base_memory)
+        print("%-20s %10.2f %10.2f %8.3f %12d %12d %8.3f" % ("", base, ours, cpu[-1], base_memory, our_memory,
+                                                             memory[-1]), flush=True)
+    print("%-20s %10s %10s %8.3f %12s %12s %8.3f" % ("median", "", "", statistics.median(cpu), "", "",
+                                                     statistics.median(memory)))
+    return statistics.median(cpu), statistics.median(memory)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("captures", nargs="?", default=support.captures_folder())
+    parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--cpu", type=float, default=1.03)
+    parser.add_argument("--memory", type=float, default=1.05)
+    parser.add_argument("--packets", type=int, default=400000)
+    options = parser.parse_args()
+    if not options.captures:
+        sys.exit("no captures: name a folder of them, or one")
+    with tempfile.TemporaryDirectory(prefix="flowscope-cost.") as folder, support.Tshark(False) as plain, \
+            support.Tshark() as plugin:
+        os.chmod(folder, 0o755)
+        capture = options.captures
+        if os.path.isdir(capture):
+            capture = os.path.join(folder, "merged.pcapng")
+            print("%d packets" % merge(options.captures, options.packets, capture))
+        cpu, memory = compare(plain, plugin, capture, "flowscope,stats", options.pairs)
+        compare(plain, plugin, capture, "flowscope,flows", 1)
+    return 1 if cpu > options.cpu or memory > options.memory else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
