@@ -271,25 +271,36 @@ struct tap_point {
 static int call_noted(const struct tap_point *point, tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, void *data);
 
 /* IP protocols that get a flow of their own. AH has none: what it protects has. */
-#define FS_TAP_POINTS(XX)                                                                                              \
-    XX(icmp, 1, "icmp")                                                                                                \
-    XX(igmp, 2, "igmp")                                                                                                \
-    XX(ipv4, 4, "ip")                                                                                                  \
-    XX(tcp, 6, "tcp")                                                                                                  \
-    XX(udp, 17, "udp")                                                                                                 \
-    XX(dccp, 33, "dccp")                                                                                               \
-    XX(ipv6, 41, "ipv6")                                                                                               \
-    XX(rsvp, 46, "rsvp")                                                                                               \
-    XX(gre, 47, "gre")                                                                                                 \
-    XX(esp, 50, "esp")                                                                                                 \
-    XX(icmpv6, 58, "icmpv6")                                                                                           \
-    XX(eigrp, 88, "eigrp")                                                                                             \
-    XX(ospf, 89, "ospf")                                                                                               \
-    XX(pim, 103, "pim")                                                                                                \
-    XX(vrrp, 112, "vrrp")                                                                                              \
-    XX(l2tp, 115, "l2tp")                                                                                              \
-    XX(sctp, 132, "sctp")                                                                                              \
-    XX(udplite, 136, "udplite")
+#define FS_TAP_POINTS(XX) \
+    XX(icmp, 1, "icmp") \
+    XX(igmp, 2, "igmp") \
+    XX(ipv4, 4, "ip") \
+    XX(tcp, 6, "tcp") \
+    XX(igrp, 9, "igrp") \
+    XX(udp, 17, "udp") \
+    XX(dccp, 33, "dccp") \
+    XX(xtp, 36, "xtp") \
+    XX(ipv6, 41, "ipv6") \
+    XX(rsvp, 46, "rsvp") \
+    XX(gre, 47, "gre") \
+    XX(dsr, 48, "dsr") \
+    XX(esp, 50, "esp") \
+    XX(nhrp, 54, "nhrp") \
+    XX(icmpv6, 58, "icmpv6") \
+    XX(osi, 80, "osi") \
+    XX(eigrp, 88, "eigrp") \
+    XX(ospf, 89, "ospf") \
+    XX(ax25, 93, "ax25") \
+    XX(etherip, 97, "etherip") \
+    XX(pim, 103, "pim") \
+    XX(ipcomp, 108, "ipcomp") \
+    XX(vrrp, 112, "vrrp") \
+    XX(pgm, 113, "pgm") \
+    XX(l2tp, 115, "l2tp") \
+    XX(sctp, 132, "sctp") \
+    XX(udplite, 136, "udplite") \
+    XX(mpls, 137, "mpls") \
+    XX(ethernet, 143, "eth")
 
 enum point_index {
 #define INDEX(name, number, filter) POINT_##name,
@@ -392,8 +403,14 @@ static void add_mac_pair(struct fs_notes *notes, packet_info *pinfo) {
     packet->orientation = (uint8_t)fs_key_set(&packet->key, FS_KEY_MAC_PAIR, FS_FAMILY_MAC, pinfo->dl_src.data,
                                               pinfo->dl_dst.data, 0, 0, 0, false);
     packet->key.domain = notes->domain;
-    uint32_t link = 14;
-    packet->ip_len = pinfo->fd->pkt_len > link ? pinfo->fd->pkt_len - link : 0;
+    enum { LINK_HEADER = 14, TUNNEL_HEADER = 8 };
+    uint32_t whole = pinfo->fd->pkt_len;
+    uint32_t before = LINK_HEADER;
+    if (notes->open >= 0) {
+        whole = notes->packets[notes->open]->payload_len;
+        before += TUNNEL_HEADER;
+    }
+    packet->ip_len = whole > before ? whole - before : 0;
     packet->payload_len = packet->ip_len;
     if (pinfo->fd->cap_len < pinfo->fd->pkt_len)
         packet->flags |= FS_PACKET_TRUNCATED;

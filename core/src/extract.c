@@ -2,7 +2,7 @@
 #include "flowscope/extract.h"
 
 #include "extract_internal.h"
-#include "key_internal.h"
+#include "packet_internal.h"
 
 #include <string.h>
 
@@ -18,6 +18,7 @@ enum {
     EXTENSIONS_MAX = 16,
     PORT_VXLAN = 4789,
     PORT_VXLAN_LINUX = 8472, /* before the IANA number */
+    PORT_VXLAN_GPE = 4790,
     PORT_GENEVE = 6081,
     PORT_GTPU = 2152,
     PORT_TEREDO = 3544
@@ -26,7 +27,7 @@ enum {
 /* What an IP header said. */
 struct ip {
     const uint8_t *source, *destination;
-    uint32_t start;  /* offset of the IP header */
+    uint32_t length; /* of header and payload, as the header says */
     uint32_t flow_label;
     uint16_t flags;  /* enum fs_packet_flag */
     uint8_t family;
@@ -67,8 +68,6 @@ const char *fs_reject_text(int reject) {
 static struct fs_packet *begin(struct fs__walk *walk) {
     if (walk->count == FS_EXTRACT_MAX)
         return NULL;
-    if (walk->count == 0)
-        walk->outer_domain = walk->domain;
     struct fs_packet *packet = &walk->packets[walk->count++];
     packet->time_ns = walk->frame->time_ns;
     packet->frame = walk->frame->number;
@@ -76,49 +75,72 @@ static struct fs_packet *begin(struct fs__walk *walk) {
     return packet;
 }
 
-/* What lies between the walk's place and its end becomes the payload. */
-static void set_payload(const struct fs__walk *walk, struct fs_packet *packet, uint32_t at, uint32_t end) {
+/* What lies between `at` and `end` becomes the payload. */
+static inline void set_payload(const struct fs__walk *walk, struct fs_packet *packet, uint32_t at, uint32_t end) {
     packet->payload_len = end > at ? end - at : 0;
     uint32_t there = walk->captured > at ? walk->captured - at : 0;
     packet->payload_captured = there < packet->payload_len ? there : packet->payload_len;
     packet->payload = packet->payload_captured ? walk->frame->data + at : NULL;
 }
 
-static void set_addresses(struct fs_key *key, const struct ip *ip, bool reverse) {
-    if (ip->family == FS_FAMILY_IPV4) {
-        memset(key->address, 0, sizeof key->address);
-        memcpy(key->address[reverse], ip->source, 4);
-        memcpy(key->address[!reverse], ip->destination, 4);
-    } else {
-        memcpy(key->address[reverse], ip->source, 16);
-        memcpy(key->address[!reverse], ip->destination, 16);
+static uint32_t domain_of(const struct fs__walk *walk) {
+    if (!walk->has_tunnel_number)
+        return walk->domain;
+    return fs_domain_mix(walk->domain, FS_DOMAIN_TUNNEL, walk->tunnel_number);
+}
+
+/* Which way a packet goes is as good as random, so the two functions that put its endpoints in order have no branch that
+ * depends on it: a third of the time that a plain packet takes. */
+static inline bool order_ipv4(struct fs_key *key, const uint8_t *source, const uint8_t *destination,
+                              uint16_t source_port, uint16_t destination_port, bool keep) {
+    uint64_t a = (uint64_t)fs__be32(source) << 16 | source_port;
+    uint64_t b = (uint64_t)fs__be32(destination) << 16 | destination_port;
+    bool reverse = (a > b) & !keep;
+    uint64_t change = (a ^ b) & (0 - (uint64_t)reverse);
+    a ^= change;
+    b ^= change;
+    fs__put_be64(key->address[0], a >> 16 << 32);
+    fs__put_be64(key->address[0] + 8, 0);
+    fs__put_be64(key->address[1], b >> 16 << 32);
+    fs__put_be64(key->address[1] + 8, 0);
+    key->port[0] = (uint16_t)a;
+    key->port[1] = (uint16_t)b;
+    return reverse;
+}
+
+static inline bool order_ipv6(struct fs_key *key, const uint8_t *source, const uint8_t *destination,
+                              uint16_t source_port, uint16_t destination_port, bool keep) {
+    uint64_t a[3] = {fs__be64(source), fs__be64(source + 8), source_port};
+    uint64_t b[3] = {fs__be64(destination), fs__be64(destination + 8), destination_port};
+    bool low = (a[1] > b[1]) | ((a[1] == b[1]) & (a[2] > b[2]));
+    bool reverse = ((a[0] > b[0]) | ((a[0] == b[0]) & low)) & !keep;
+    for (int i = 0; i < 3; i++) {
+        uint64_t change = (a[i] ^ b[i]) & (0 - (uint64_t)reverse);
+        a[i] ^= change;
+        b[i] ^= change;
     }
+    fs__put_be64(key->address[0], a[0]);
+    fs__put_be64(key->address[0] + 8, a[1]);
+    fs__put_be64(key->address[1], b[0]);
+    fs__put_be64(key->address[1] + 8, b[1]);
+    key->port[0] = (uint16_t)a[2];
+    key->port[1] = (uint16_t)b[2];
+    return reverse;
 }
 
-static int compare_addresses(const struct ip *ip) {
-    if (ip->family != FS_FAMILY_IPV4)
-        return memcmp(ip->source, ip->destination, 16);
-    uint32_t a = fs__be32(ip->source);
-    uint32_t b = fs__be32(ip->destination);
-    return a < b ? -1 : a > b;
-}
-
-/* fs_key_set() again, for two families and without its loops: a third of the time that a plain packet takes. */
+/* What fs_key_set() does, for the two families and without its loops. */
 static void set_key(const struct fs__walk *walk, struct fs_packet *packet, const struct ip *ip, uint16_t source_port,
                     uint16_t destination_port) {
     struct fs_key *key = &packet->key;
-    bool ports = walk->config->key == FS_KEY_5TUPLE;
-    int order = compare_addresses(ip);
-    bool reverse = order > 0 || (order == 0 && ports && source_port > destination_port);
-    reverse = reverse && !(ports && walk->config->directional);
-    set_addresses(key, ip, reverse);
-    key->port[0] = key->port[1] = 0;
-    if (ports) {
-        key->port[reverse] = source_port;
-        key->port[!reverse] = destination_port;
-    }
-    key->domain = walk->domain;
-    key->protocol = ports ? ip->protocol : 0;
+    bool tuple = walk->config->key == FS_KEY_5TUPLE;
+    bool keep = tuple && walk->config->directional;
+    if (!tuple)
+        source_port = destination_port = 0;
+    bool reverse = ip->family == FS_FAMILY_IPV4
+                       ? order_ipv4(key, ip->source, ip->destination, source_port, destination_port, keep)
+                       : order_ipv6(key, ip->source, ip->destination, source_port, destination_port, keep);
+    key->domain = domain_of(walk);
+    key->protocol = tuple ? ip->protocol : 0;
     key->family = ip->family;
     key->kind = (uint8_t)walk->config->key;
     key->reserved = 0;
@@ -131,7 +153,7 @@ static struct fs_packet *begin_ip(struct fs__walk *walk, const struct ip *ip) {
         return NULL;
     packet->flags = ip->flags;
     packet->ttl = ip->ttl;
-    packet->ip_len = walk->end - ip->start;
+    packet->ip_len = ip->length;
     packet->flow_label = ip->flow_label;
     return packet;
 }
@@ -139,74 +161,102 @@ static struct fs_packet *begin_ip(struct fs__walk *walk, const struct ip *ip) {
 /* ---- no IP ---- */
 
 int fs__walk_other(struct fs__walk *walk) {
-    if (!walk->config->non_ip || !walk->source)
+    bool wanted = walk->config->non_ip || walk->config->key == FS_KEY_MAC_PAIR;
+    if (!wanted || !walk->source)
         return -FS_REJECT_NOT_IP;
     struct fs_packet *packet = begin(walk);
     if (!packet)
         return -FS_REJECT_DEPTH;
     packet->orientation = (uint8_t)fs_key_set(&packet->key, FS_KEY_MAC_PAIR, FS_FAMILY_MAC, walk->source,
-                                              walk->destination, 0, 0, 0, walk->config->directional);
-    packet->key.domain = walk->domain;
+                                              walk->destination, 0, 0, 0, false);
+    packet->key.domain = domain_of(walk);
     packet->flags = walk->end > walk->captured ? FS_PACKET_TRUNCATED : 0;
     packet->ttl = 0;
     packet->flow_label = 0;
-    packet->ip_len = walk->end > walk->at ? walk->end - walk->at : 0;
-    set_payload(walk, packet, walk->at, walk->end);
+    packet->ip_len = walk->end > walk->body ? walk->end - walk->body : 0;
+    set_payload(walk, packet, walk->body, walk->end);
     return 0;
 }
 
 /* ---- tunnels ---- */
 
-static uint64_t outer_pair(const struct fs_packet *carrier) {
-    struct fs_key key = carrier->key;
-    key.port[0] = key.port[1] = 0;
-    key.domain = 0;
-    return fs_key_hash(&key, 0);
-}
-
-static void enter_tunnel(struct fs__walk *walk, uint32_t at, uint64_t number, bool has_number) {
-    walk->at = at;
+/* What is behind the tunnel's headers, `bytes` of them, comes next. */
+static void enter_tunnel(struct fs__walk *walk, uint32_t bytes) {
+    walk->at += bytes;
     walk->tags = 0;
     walk->source = walk->destination = NULL;
-    walk->domain = walk->outer_domain;
-    if (has_number && (walk->config->domain & FS_DOMAIN_TUNNEL))
-        walk->domain = fs_domain_mix(walk->domain, FS_DOMAIN_TUNNEL, number);
+    walk->has_tunnel_number = false;
 }
 
+static void enter_numbered_tunnel(struct fs__walk *walk, uint32_t bytes, uint64_t number) {
+    enter_tunnel(walk, bytes);
+    walk->has_tunnel_number = walk->config->domain & FS_DOMAIN_TUNNEL;
+    walk->tunnel_number = number;
+}
+
+/* RFC 7348, and its group policy extension. */
 static int vxlan(struct fs__walk *walk) {
-    const uint8_t *header = fs__here(walk);
-    if (!fs__has(walk, 8) || !(header[0] & 0x08))
+    if (!fs__has(walk, 8))
         return -FS_REJECT_NOT_IP;
-    enter_tunnel(walk, walk->at + 8, fs__be24(header + 4), true);
+    const uint8_t *header = fs__here(walk);
+    if (!(header[0] & 0x08))
+        return -FS_REJECT_NOT_IP;
+    enter_numbered_tunnel(walk, 8, fs__be24(header + 4));
     return fs__walk_ethernet(walk);
 }
 
-static int geneve(struct fs__walk *walk) {
+/* draft-ietf-nvo3-vxlan-gpe: the last byte before the number says what is inside. */
+static int vxlan_gpe(struct fs__walk *walk) {
+    enum { VERSION = 0x30, HAS_NUMBER = 0x08, HAS_NEXT = 0x04 };
+    if (!fs__has(walk, 8))
+        return -FS_REJECT_NOT_IP;
     const uint8_t *header = fs__here(walk);
-    if (!fs__has(walk, 8) || header[0] >> 6 != 0)
+    if ((header[0] & VERSION) || !(header[0] & HAS_NEXT))
         return -FS_REJECT_NOT_IP;
+    if (header[0] & HAS_NUMBER)
+        enter_numbered_tunnel(walk, 8, fs__be24(header + 4));
+    else
+        enter_tunnel(walk, 8);
+    switch (header[3]) {
+    case 1:
+        return fs__walk_ipv4(walk);
+    case 2:
+        return fs__walk_ipv6(walk);
+    case 3:
+        return fs__walk_ethernet(walk);
+    default:
+        return -FS_REJECT_NOT_IP;
+    }
+}
+
+/* RFC 8926, 3.4 */
+static int geneve(struct fs__walk *walk) {
+    if (!fs__has(walk, 8))
+        return -FS_REJECT_NOT_IP;
+    const uint8_t *header = fs__here(walk);
     uint32_t length = 8 + (header[0] & 0x3fU) * 4;
-    uint16_t type = fs__be16(header + 2);
-    if (!fs__has(walk, length))
+    if (header[0] >> 6 != 0 || !fs__has(walk, length))
         return -FS_REJECT_NOT_IP;
-    enter_tunnel(walk, walk->at + length, fs__be24(header + 4), true);
-    return type == FS__ETHERTYPE_TEB ? fs__walk_ethernet(walk) : fs__walk_ethertype(walk, type);
+    enter_numbered_tunnel(walk, length, fs__be24(header + 4));
+    return fs__walk_ethertype(walk, fs__be16(header + 2));
 }
 
 /* 3GPP TS 29.281, 5.1 and 5.2. Returns the length of the header with its extensions, or 0. */
 static uint32_t gtpu_header(const struct fs__walk *walk) {
-    const uint8_t *header = fs__here(walk);
-    const uint8_t user_data = 255;
-    if (!fs__has(walk, 8) || header[0] >> 5 != 1 || !(header[0] & 0x10) || header[1] != user_data)
+    enum { PROTOCOL_TYPE = 0x10, EXTENSIONS = 0x04, OPTIONAL_FIELDS = 0x07, USER_DATA = 255 };
+    if (!fs__has(walk, 8))
         return 0;
-    if (!(header[0] & 0x07))
+    const uint8_t *header = fs__here(walk);
+    if (header[0] >> 5 != 1 || !(header[0] & PROTOCOL_TYPE) || header[1] != USER_DATA)
+        return 0;
+    if (!(header[0] & OPTIONAL_FIELDS))
         return 8;
     uint32_t length = 12;
     if (!fs__has(walk, length))
         return 0;
-    uint8_t next = header[0] & 0x04 ? header[11] : 0;
+    uint8_t next = header[0] & EXTENSIONS ? header[11] : 0;
     while (next) {
-        if (!fs__has(walk, length + 4))
+        if (!fs__has(walk, length + 1))
             return 0;
         uint32_t size = header[length] * 4U;
         if (size == 0 || !fs__has(walk, length + size))
@@ -217,153 +267,244 @@ static uint32_t gtpu_header(const struct fs__walk *walk) {
     return length;
 }
 
+/* Each direction has a TEID of its own, which would keep the two apart: the pair of the tunnel's endpoints stands for it. */
+static uint64_t endpoints_number(const struct fs_packet *carrier) {
+    struct fs_key key = carrier->key;
+    key.port[0] = key.port[1] = 0;
+    key.domain = 0;
+    return fs_key_hash(&key, 0);
+}
+
 static int gtpu(struct fs__walk *walk, const struct fs_packet *carrier) {
     uint32_t length = gtpu_header(walk);
     if (!length)
         return -FS_REJECT_NOT_IP;
-    enter_tunnel(walk, walk->at + length, outer_pair(carrier), true);
+    if (walk->config->domain & FS_DOMAIN_TUNNEL)
+        enter_numbered_tunnel(walk, length, endpoints_number(carrier));
+    else
+        enter_tunnel(walk, length);
     return fs__walk_ip(walk);
+}
+
+static bool is_teredo_address(const uint8_t *address) {
+    return fs__be32(address) == 0x20010000; /* 2001::/32 */
+}
+
+/* The packet fills the datagram, or leaves room for trailers (RFC 6081) and has an address of the service. */
+static bool is_teredo_packet(const struct fs__walk *walk) {
+    if (!fs__has(walk, 40))
+        return false;
+    const uint8_t *header = fs__here(walk);
+    uint32_t end = walk->at + 40 + fs__be16(header + 4);
+    if (header[0] >> 4 != 6 || end > walk->end)
+        return false;
+    return end == walk->end || is_teredo_address(header + 8) || is_teredo_address(header + 24);
 }
 
 /* RFC 4380, 5.1.1: authentication and origin indication may come before the IPv6 packet. */
 static int teredo(struct fs__walk *walk) {
-    if (fs__has(walk, 4) && fs__be16(fs__here(walk)) == 0x0001) {
-        uint32_t length = 13U + fs__here(walk)[2] + fs__here(walk)[3];
-        if (!fs__has(walk, length))
-            return -FS_REJECT_NOT_IP;
-        walk->at += length;
-    }
-    if (fs__has(walk, 8) && fs__be16(fs__here(walk)) == 0x0000)
+    enum { ORIGIN = 0x0000, AUTHENTICATION = 0x0001 };
+    if (fs__has(walk, 4) && fs__be16(fs__here(walk)) == AUTHENTICATION)
+        walk->at += 13U + fs__here(walk)[2] + fs__here(walk)[3];
+    if (fs__has(walk, 8) && fs__be16(fs__here(walk)) == ORIGIN)
         walk->at += 8;
-    const uint8_t *header = fs__here(walk);
-    bool plausible = fs__has(walk, 40) && header[0] >> 4 == 6 && walk->at + 40 + fs__be16(header + 4) == walk->end;
-    if (!plausible)
+    if (!is_teredo_packet(walk))
         return -FS_REJECT_NOT_IP;
-    enter_tunnel(walk, walk->at, 0, false);
+    enter_tunnel(walk, 0);
     return fs__walk_ipv6(walk);
 }
 
-static bool either_port(uint16_t source, uint16_t destination, uint16_t port) {
-    return source == port || destination == port;
+/* The tunnel that a UDP port stands for; 0 for none. */
+static unsigned tunnel_of_port(uint16_t port) {
+    switch (port) {
+    case PORT_VXLAN:
+    case PORT_VXLAN_LINUX:
+    case PORT_VXLAN_GPE:
+        return FS_TUNNEL_VXLAN;
+    case PORT_GENEVE:
+        return FS_TUNNEL_GENEVE;
+    case PORT_GTPU:
+        return FS_TUNNEL_GTPU;
+    case PORT_TEREDO:
+        return FS_TUNNEL_TEREDO;
+    default:
+        return 0;
+    }
+}
+
+/* The port that names the tunnel of a datagram, or 0. Replies may come from it, so either will do, the destination first.
+ * A port of the system range belongs to its own service, and the other is a client's that looks like a tunnel's. */
+static uint16_t tunnel_port(uint16_t source, uint16_t destination, unsigned tunnels) {
+    const uint16_t system_ports = 1024;
+    if (source < system_ports || destination < system_ports)
+        return 0;
+    if (tunnel_of_port(destination) & tunnels)
+        return destination;
+    return tunnel_of_port(source) & tunnels ? source : 0;
 }
 
 /* The place of the walk is behind the UDP header. */
-static int udp_tunnel(struct fs__walk *walk, const struct fs_packet *carrier, uint16_t source, uint16_t destination) {
-    unsigned tunnels = walk->config->tunnels;
-    if ((tunnels & FS_TUNNEL_VXLAN) && (either_port(source, destination, PORT_VXLAN) ||
-                                        either_port(source, destination, PORT_VXLAN_LINUX)))
+static int udp_tunnel(struct fs__walk *walk, const struct fs_packet *carrier, uint16_t port) {
+    switch (port) {
+    case PORT_VXLAN:
+    case PORT_VXLAN_LINUX:
         return vxlan(walk);
-    if ((tunnels & FS_TUNNEL_GENEVE) && either_port(source, destination, PORT_GENEVE))
+    case PORT_VXLAN_GPE:
+        return vxlan_gpe(walk);
+    case PORT_GENEVE:
         return geneve(walk);
-    if ((tunnels & FS_TUNNEL_GTPU) && either_port(source, destination, PORT_GTPU))
+    case PORT_GTPU:
         return gtpu(walk, carrier);
-    if ((tunnels & FS_TUNNEL_TEREDO) && either_port(source, destination, PORT_TEREDO))
+    default:
         return teredo(walk);
-    return -FS_REJECT_NOT_IP;
+    }
 }
 
-/* ERSPAN: draft-foschiano-erspan. Type I has no header, and comes without a GRE sequence number. */
-static int erspan(struct fs__walk *walk, uint16_t type, bool sequence) {
-    uint32_t length = 0;
-    uint64_t session = 0;
-    if (sequence || type == FS__ETHERTYPE_ERSPAN3) {
-        if (!fs__has(walk, 8))
-            return -FS_REJECT_NOT_IP;
-        session = fs__be16(fs__here(walk) + 2) & 0x3ff;
-        length = 8;
+/* draft-foschiano-erspan. Type I has no header, and comes without a GRE sequence number. */
+static int erspan_2(struct fs__walk *walk, bool sequence) {
+    if (!sequence) {
+        enter_tunnel(walk, 0);
+        return fs__walk_ethernet(walk);
     }
-    if (type == FS__ETHERTYPE_ERSPAN3) {
-        if (!fs__has(walk, 12))
-            return -FS_REJECT_NOT_IP;
-        length = 12 + (fs__here(walk)[11] & 1 ? 8U : 0U); /* O: platform specific part */
-    }
-    enter_tunnel(walk, walk->at + length, session, length != 0);
+    if (!fs__has(walk, 8))
+        return -FS_REJECT_NOT_IP;
+    enter_numbered_tunnel(walk, 8, fs__be16(fs__here(walk) + 2) & 0x3ff);
     return fs__walk_ethernet(walk);
+}
+
+static int erspan_3(struct fs__walk *walk) {
+    enum { FRAME_IP = 2 };
+    if (!fs__has(walk, 12))
+        return -FS_REJECT_NOT_IP;
+    const uint8_t *header = fs__here(walk);
+    uint32_t length = 12 + (header[11] & 1 ? 8U : 0U); /* O: platform specific part */
+    unsigned frame_type = header[10] >> 2 & 0x1f;
+    enter_numbered_tunnel(walk, length, fs__be16(header + 2) & 0x3ff);
+    return frame_type == FRAME_IP ? fs__walk_ip(walk) : fs__walk_ethernet(walk);
+}
+
+/* Version 1 put the packet behind the GRE header, version 2 a redirect header of four bytes between them. */
+static int wccp(struct fs__walk *walk) {
+    if (fs__has(walk, 1) && fs__here(walk)[0] >> 4 != 4)
+        walk->at += 4;
+    return fs__walk_ipv4(walk);
 }
 
 enum { GRE_CHECKSUM = 0x8000, GRE_ROUTING = 0x4000, GRE_KEY = 0x2000, GRE_SEQUENCE = 0x1000, GRE_ACK = 0x0080 };
 
-/* RFC 1701: source routes behind the fixed fields, ended by one of length 0. Returns their length, or 0 if broken. */
+/* RFC 1701: source routes from `at` on, ended by one of family and length 0. Returns where they end, or 0 if broken. */
 static uint32_t gre_routes(const struct fs__walk *walk, uint32_t at) {
-    uint32_t start = at;
-    for (;;) {
-        if (!fs__has(walk, at + 4))
-            return 0;
-        uint32_t length = fs__here(walk)[at + 3];
-        at += 4;
-        if (length == 0 && fs__be16(fs__here(walk) + at - 4) == 0)
-            return at - start;
-        at += length;
+    while (fs__has(walk, at + 4)) {
+        const uint8_t *route = fs__here(walk) + at;
+        at += 4 + route[3];
+        if (fs__be16(route) == 0 && route[3] == 0)
+            return at;
+    }
+    return 0;
+}
+
+static int gre_content(struct fs__walk *walk, uint16_t type, bool sequence) {
+    switch (type) {
+    case FS__ETHERTYPE_ERSPAN:
+        return erspan_2(walk, sequence);
+    case FS__ETHERTYPE_ERSPAN3:
+        return erspan_3(walk);
+    case FS__ETHERTYPE_PPP:
+        return fs__walk_ppp(walk);
+    case FS__ETHERTYPE_WCCP:
+        return wccp(walk);
+    default:
+        return fs__walk_ethertype(walk, type);
     }
 }
 
-static int gre_content(struct fs__walk *walk, uint16_t type, uint64_t key, uint16_t flags) {
-    bool has_key = flags & GRE_KEY;
-    if (type == FS__ETHERTYPE_ERSPAN || type == FS__ETHERTYPE_ERSPAN3)
-        return erspan(walk, type, flags & GRE_SEQUENCE);
-    enter_tunnel(walk, walk->at, key, has_key);
-    if (type == FS__ETHERTYPE_TEB)
-        return fs__walk_ethernet(walk);
-    if (type == FS__ETHERTYPE_PPP)
-        return fs__walk_ppp(walk);
-    return fs__walk_ethertype(walk, type);
+/* RFC 2784, RFC 2890; what RFC 1701 has more is skipped. */
+static int gre_0(struct fs__walk *walk, uint16_t flags, uint16_t type) {
+    uint32_t key_at = flags & (GRE_CHECKSUM | GRE_ROUTING) ? 8 : 4;
+    uint32_t length = key_at + (flags & GRE_KEY ? 4U : 0U) + (flags & GRE_SEQUENCE ? 4U : 0U);
+    if (!fs__has(walk, length))
+        return -FS_REJECT_NOT_IP;
+    uint32_t key = flags & GRE_KEY ? fs__be32(fs__here(walk) + key_at) : 0;
+    if (flags & GRE_ROUTING) {
+        length = gre_routes(walk, length);
+        if (!length)
+            return -FS_REJECT_NOT_IP;
+    }
+    if (flags & GRE_KEY)
+        enter_numbered_tunnel(walk, length, key);
+    else
+        enter_tunnel(walk, length);
+    return gre_content(walk, type, flags & GRE_SEQUENCE);
+}
+
+/* PPTP, RFC 2637: of its key, the one half is a length and the other the receiver's name of the call, which differs by
+ * direction. */
+static int gre_1(struct fs__walk *walk, uint16_t flags, uint16_t type) {
+    uint32_t length = 8 + (flags & GRE_SEQUENCE ? 4U : 0U) + (flags & GRE_ACK ? 4U : 0U);
+    if (type != FS__ETHERTYPE_PPP || !(flags & GRE_KEY) || !fs__has(walk, length))
+        return -FS_REJECT_NOT_IP;
+    enter_tunnel(walk, length);
+    return fs__walk_ppp(walk);
 }
 
 static int gre(struct fs__walk *walk) {
     if (!fs__has(walk, 4))
         return -FS_REJECT_NOT_IP;
-    const uint8_t *header = fs__here(walk);
-    uint16_t flags = fs__be16(header);
-    uint16_t type = fs__be16(header + 2);
-    unsigned version = flags & 7;
-    if (version > 1)
+    uint16_t flags = fs__be16(fs__here(walk));
+    uint16_t type = fs__be16(fs__here(walk) + 2);
+    switch (flags & 7) {
+    case 0:
+        return gre_0(walk, flags, type);
+    case 1:
+        return gre_1(walk, flags, type);
+    default:
         return -FS_REJECT_NOT_IP;
-    uint32_t length = 4;
-    length += version == 0 && (flags & (GRE_CHECKSUM | GRE_ROUTING)) ? 4 : 0;
-    uint32_t key_at = length;
-    length += flags & GRE_KEY ? 4 : 0;
-    length += flags & GRE_SEQUENCE ? 4 : 0;
-    length += version == 1 && (flags & GRE_ACK) ? 4 : 0;
-    if (!fs__has(walk, length))
-        return -FS_REJECT_NOT_IP;
-    /* RFC 2637: the low half of PPTP's key is the call, which differs by direction; the high half is a length. */
-    uint64_t key = 0;
-    if ((flags & GRE_KEY) && version == 0)
-        key = fs__be32(header + key_at);
-    if (version == 0 && (flags & GRE_ROUTING)) {
-        uint32_t routes = gre_routes(walk, length);
-        if (!routes)
-            return -FS_REJECT_NOT_IP;
-        length += routes;
     }
-    walk->at += length;
-    if (version == 1)
-        flags &= (uint16_t)~GRE_KEY;
-    return gre_content(walk, type, key, flags);
+}
+
+/* What an IP protocol carries, if it is a tunnel to be followed. */
+static int ip_tunnel(struct fs__walk *walk, uint8_t protocol) {
+    unsigned tunnels = walk->config->tunnels;
+    if (protocol == FS_PROTO_GRE && (tunnels & FS_TUNNEL_GRE))
+        return gre(walk);
+    if ((protocol != FS_PROTO_IPV4 && protocol != FS_PROTO_IPV6) || !(tunnels & FS_TUNNEL_IP))
+        return -FS_REJECT_NOT_IP;
+    enter_tunnel(walk, 0);
+    return protocol == FS_PROTO_IPV4 ? fs__walk_ipv4(walk) : fs__walk_ipv6(walk);
 }
 
 /* ---- transport ---- */
 
-static uint32_t captured_here(const struct fs__walk *walk) {
-    uint32_t stop = walk->end < walk->captured ? walk->end : walk->captured;
-    return stop > walk->at ? stop - walk->at : 0;
+/* The ports that nearly every transport begins with; 0 where they are cut off. */
+struct ports {
+    uint16_t source, destination;
+};
+
+static inline struct ports read_ports(const uint8_t *header, uint32_t there) {
+    struct ports ports = {0, 0};
+    if (there >= 4) {
+        ports.source = fs__be16(header);
+        ports.destination = fs__be16(header + 2);
+    }
+    return ports;
 }
 
 static int tcp(struct fs__walk *walk, const struct ip *ip) {
     struct fs_packet *packet = begin_ip(walk, ip);
     if (!packet)
         return -FS_REJECT_DEPTH;
-    uint32_t there = captured_here(walk);
-    const uint8_t *header = fs__here(walk);
-    uint32_t length = there >= 20 ? fs_tcp_parse(&packet->tcp, header, there) : 0;
-    packet->flags |= length ? FS_PACKET_HAS_TCP : FS_PACKET_CUT_HEADER;
-    uint16_t source = there >= 4 ? fs__be16(header) : 0;
-    uint16_t destination = there >= 4 ? fs__be16(header + 2) : 0;
-    set_key(walk, packet, ip, source, destination);
-    uint32_t header_length = length;
-    if (!length) /* what the header would say of itself, if that much is there */
-        header_length = there > 12 && header[12] >> 4 >= 5 ? (uint32_t)(header[12] >> 4) * 4 : 20;
-    set_payload(walk, packet, walk->at + header_length, walk->end);
+    uint32_t there = fs__there(walk);
+    const uint8_t *header = there ? fs__here(walk) : NULL;
+    struct ports ports = read_ports(header, there);
+    set_key(walk, packet, ip, ports.source, ports.destination);
+    uint32_t length = there >= FS__TCP_HEADER ? fs__tcp_parse(&packet->tcp, header, there) : 0;
+    if (length)
+        packet->flags |= FS_PACKET_HAS_TCP;
+    else if (there > 12) /* what the header would say of itself */
+        length = (uint32_t)(header[12] >> 4) * 4;
+    if (there < FS__TCP_HEADER || there < length || length < FS__TCP_HEADER)
+        packet->flags |= FS_PACKET_CUT_HEADER;
+    set_payload(walk, packet, walk->at + (length < FS__TCP_HEADER ? FS__TCP_HEADER : length), walk->end);
     return 0;
 }
 
@@ -371,25 +512,26 @@ static int udp(struct fs__walk *walk, const struct ip *ip) {
     struct fs_packet *packet = begin_ip(walk, ip);
     if (!packet)
         return -FS_REJECT_DEPTH;
-    uint32_t there = captured_here(walk);
-    const uint8_t *header = fs__here(walk);
-    uint16_t source = there >= 4 ? fs__be16(header) : 0;
-    uint16_t destination = there >= 4 ? fs__be16(header + 2) : 0;
-    set_key(walk, packet, ip, source, destination);
+    uint32_t there = fs__there(walk);
+    const uint8_t *header = there ? fs__here(walk) : NULL;
+    struct ports ports = read_ports(header, there);
+    set_key(walk, packet, ip, ports.source, ports.destination);
     uint32_t end = walk->end;
     if (there < 8) {
         packet->flags |= FS_PACKET_CUT_HEADER;
-    } else if (ip->protocol == FS_PROTO_UDP) {
-        uint32_t length = fs__be16(header + 4); /* of UDP-Lite it is the checksum's coverage */
+    } else if (ip->protocol == FS_PROTO_UDP) { /* UDP-Lite has its checksum's coverage there */
+        uint32_t length = fs__be16(header + 4);
         if (length >= 8 && length < end - walk->at)
             end = walk->at + length;
     }
     set_payload(walk, packet, walk->at + 8, end);
-    bool whole = there >= 8 && !(ip->flags & FS_PACKET_QUOTED);
-    if (whole && walk->config->tunnels && ip->protocol == FS_PROTO_UDP) {
+    if (there < 8 || ip->protocol != FS_PROTO_UDP || (ip->flags & FS_PACKET_QUOTED))
+        return 0;
+    uint16_t port = tunnel_port(ports.source, ports.destination, walk->config->tunnels);
+    if (port) {
         walk->at += 8;
-        walk->end = end;
-        (void)udp_tunnel(walk, packet, source, destination);
+        fs__set_end(walk, end);
+        (void)udp_tunnel(walk, packet, port);
     }
     return 0;
 }
@@ -399,23 +541,46 @@ static int ported(struct fs__walk *walk, const struct ip *ip) {
     struct fs_packet *packet = begin_ip(walk, ip);
     if (!packet)
         return -FS_REJECT_DEPTH;
-    uint32_t there = captured_here(walk);
-    const uint8_t *header = fs__here(walk);
+    uint32_t there = fs__there(walk);
+    const uint8_t *header = there ? fs__here(walk) : NULL;
+    struct ports ports = read_ports(header, there);
+    set_key(walk, packet, ip, ports.source, ports.destination);
     uint32_t length = 12;
-    if (ip->protocol == FS_PROTO_DCCP)
-        length = there > 4 && header[4] >= 3 ? header[4] * 4U : 12;
-    packet->flags |= there < 12 ? FS_PACKET_CUT_HEADER : 0;
-    set_key(walk, packet, ip, there >= 4 ? fs__be16(header) : 0, there >= 4 ? fs__be16(header + 2) : 0);
-    set_payload(walk, packet, walk->at + length, walk->end);
+    if (ip->protocol == FS_PROTO_DCCP && there > 4)
+        length = header[4] * 4U;
+    if (there < length || length < 12)
+        packet->flags |= FS_PACKET_CUT_HEADER;
+    set_payload(walk, packet, walk->at + (length < 12 ? 12 : length), walk->end);
     return 0;
+}
+
+/* How many bytes of the packet an error quotes, if it says so, or 0. RFC 4884, 4: extensions may follow them. */
+static uint32_t quoted_length(uint8_t protocol, const uint8_t *header) {
+    const uint32_t least = 128;
+    uint32_t length = 0;
+    if (protocol == FS_PROTO_ICMP && (header[0] == 3 || header[0] == 11 || header[0] == 12))
+        length = header[5] * 4U;
+    else if (protocol == FS_PROTO_ICMPV6 && (header[0] == 1 || header[0] == 3))
+        length = header[4] * 8U;
+    return length >= least ? length : 0;
+}
+
+static void quoted(struct fs__walk *walk, uint8_t protocol) {
+    if (!fs__has(walk, 9))
+        return;
+    uint32_t length = quoted_length(protocol, fs__here(walk));
+    walk->at += 8;
+    if (length && length < walk->end - walk->at)
+        fs__set_end(walk, walk->at + length);
+    (void)fs__walk_ip(walk);
 }
 
 static int icmp(struct fs__walk *walk, const struct ip *ip) {
     struct fs_packet *packet = begin_ip(walk, ip);
     if (!packet)
         return -FS_REJECT_DEPTH;
-    uint32_t there = captured_here(walk);
-    const uint8_t *header = fs__here(walk);
+    uint32_t there = fs__there(walk);
+    const uint8_t *header = there ? fs__here(walk) : NULL;
     if (there < 2 || walk->config->key != FS_KEY_5TUPLE) {
         set_key(walk, packet, ip, 0, 0);
     } else {
@@ -423,38 +588,28 @@ static int icmp(struct fs__walk *walk, const struct ip *ip) {
         packet->orientation =
             (uint8_t)fs_key_set_icmp(&packet->key, (enum fs_family)ip->family, ip->source, ip->destination,
                                      ip->protocol, header[0], header[1], identifier, walk->config->directional);
-        packet->key.domain = walk->domain;
+        packet->key.domain = domain_of(walk);
     }
-    packet->flags |= there < 8 ? FS_PACKET_CUT_HEADER : 0;
+    if (there < 8)
+        packet->flags |= FS_PACKET_CUT_HEADER;
     set_payload(walk, packet, walk->at + 8, walk->end);
-    if (there < 2 || !fs_icmp_is_error(ip->protocol, header[0]))
+    if (there == 0 || !fs_icmp_is_error(ip->protocol, header[0]))
         return 0;
     packet->flags |= FS_PACKET_ICMP_ERROR;
-    if (there > 8 && !(ip->flags & FS_PACKET_QUOTED)) {
-        walk->at += 8;
-        (void)fs__walk_ip(walk);
-    }
+    if (!(ip->flags & FS_PACKET_QUOTED))
+        quoted(walk, ip->protocol);
     return 0;
 }
 
-/* An IP protocol without ports that we know; perhaps a tunnel. */
+/* No ports that we could read; perhaps a tunnel. */
 static int plain(struct fs__walk *walk, const struct ip *ip) {
     struct fs_packet *packet = begin_ip(walk, ip);
     if (!packet)
         return -FS_REJECT_DEPTH;
     set_key(walk, packet, ip, 0, 0);
     set_payload(walk, packet, walk->at, walk->end);
-    if (ip->flags & (FS_PACKET_QUOTED | FS_PACKET_LATER_FRAGMENT))
-        return 0;
-    if (ip->protocol == FS_PROTO_GRE && (walk->config->tunnels & FS_TUNNEL_GRE)) {
-        (void)gre(walk);
-    } else if (ip->protocol == FS_PROTO_IPV4 && (walk->config->tunnels & FS_TUNNEL_IP)) {
-        enter_tunnel(walk, walk->at, 0, false);
-        (void)fs__walk_ipv4(walk);
-    } else if (ip->protocol == FS_PROTO_IPV6 && (walk->config->tunnels & FS_TUNNEL_IP)) {
-        enter_tunnel(walk, walk->at, 0, false);
-        (void)fs__walk_ipv6(walk);
-    }
+    if (!(ip->flags & (FS_PACKET_QUOTED | FS_PACKET_LATER_FRAGMENT)))
+        (void)ip_tunnel(walk, ip->protocol);
     return 0;
 }
 
@@ -482,19 +637,31 @@ static int ip_payload(struct fs__walk *walk, const struct ip *ip) {
 
 /* Inside an ICMP error, everything names a flow only. */
 static uint16_t inherited_flags(const struct fs__walk *walk) {
-    bool quoted = walk->count && (walk->packets[walk->count - 1].flags & FS_PACKET_ICMP_ERROR);
-    return quoted ? FS_PACKET_QUOTED : 0;
+    bool is_quoted = walk->count && (walk->packets[walk->count - 1].flags & FS_PACKET_ICMP_ERROR);
+    return is_quoted ? FS_PACKET_QUOTED : 0;
 }
 
+/* RFC 4302, 2: walked through to what it protects. Returns whether it could be. */
 static bool skip_ah(struct fs__walk *walk, uint8_t *next) {
-    if (!fs__has(walk, 12))
+    const uint32_t fixed = 12;
+    if (!fs__has(walk, fixed))
         return false;
-    uint32_t length = (fs__here(walk)[1] + 2U) * 4;
-    *next = fs__here(walk)[0];
-    if (!fs__has(walk, length))
+    const uint8_t *header = fs__here(walk);
+    uint32_t length = (header[1] + 2U) * 4;
+    if (length < fixed || !fs__has(walk, length))
         return false;
+    *next = header[0];
     walk->at += length;
     return true;
+}
+
+/* The packet ends where its header says, unless the layer around it ends before: `length` is kept as stated. */
+static void set_ip_end(struct fs__walk *walk, struct ip *ip, uint32_t length) {
+    ip->length = length;
+    if (length < walk->end - walk->at)
+        fs__set_end(walk, walk->at + length);
+    if (walk->end > walk->captured)
+        ip->flags |= FS_PACKET_TRUNCATED;
 }
 
 int fs__walk_ipv4(struct fs__walk *walk) {
@@ -508,7 +675,6 @@ int fs__walk_ipv4(struct fs__walk *walk) {
         return -FS_REJECT_BAD_IP;
     struct ip ip = {.source = header + 12,
                     .destination = header + 16,
-                    .start = walk->at,
                     .flags = inherited_flags(walk),
                     .family = FS_FAMILY_IPV4,
                     .protocol = header[9],
@@ -520,32 +686,34 @@ int fs__walk_ipv4(struct fs__walk *walk) {
     }
     if (length < header_length)
         return -FS_REJECT_BAD_IP;
-    walk->end = walk->at + length;
-    if (walk->end > walk->captured)
-        ip.flags |= FS_PACKET_TRUNCATED;
+    set_ip_end(walk, &ip, length);
     uint16_t fragment = fs__be16(header + 6);
     if (fragment & 0x1fff)
         ip.flags |= FS_PACKET_LATER_FRAGMENT;
     else if (fragment & 0x2000)
         ip.flags |= FS_PACKET_FIRST_FRAGMENT;
     walk->at += header_length;
-    if (ip.protocol == FS_PROTO_AH && !(ip.flags & FS_PACKET_LATER_FRAGMENT))
-        (void)skip_ah(walk, &ip.protocol);
+    if (!(ip.flags & FS_PACKET_LATER_FRAGMENT)) {
+        for (int i = 0; i < EXTENSIONS_MAX && ip.protocol == FS_PROTO_AH; i++) {
+            if (!skip_ah(walk, &ip.protocol))
+                break;
+        }
+    }
     return ip_payload(walk, &ip);
 }
 
 /* RFC 8200, 4.5 */
-static bool fragment_header(struct fs__walk *walk, struct ip *ip, uint8_t *next) {
+static bool skip_fragment_header(struct fs__walk *walk, struct ip *ip) {
     if (!fs__has(walk, 8))
         return false;
     uint16_t field = fs__be16(fs__here(walk) + 2);
-    *next = fs__here(walk)[0];
+    ip->protocol = fs__here(walk)[0];
     walk->at += 8;
     if (field & 0xfff8)
         ip->flags |= FS_PACKET_LATER_FRAGMENT;
     else if (field & 1)
         ip->flags |= FS_PACKET_FIRST_FRAGMENT;
-    return true;
+    return !(ip->flags & FS_PACKET_LATER_FRAGMENT);
 }
 
 static bool is_extension(uint8_t next) {
@@ -562,32 +730,54 @@ static bool is_extension(uint8_t next) {
     }
 }
 
-/* Follow the headers to the protocol. A chain that is cut off or too long ends where it can be read no further. */
-static void extension_headers(struct fs__walk *walk, struct ip *ip) {
-    uint8_t next = ip->protocol;
-    for (int i = 0; i < EXTENSIONS_MAX; i++) {
-        if (next == FS_PROTO_AH) {
-            if (!skip_ah(walk, &next))
-                break;
-        } else if (next == NEXT_FRAGMENT) {
-            if (!fragment_header(walk, ip, &next))
-                break;
-            if (ip->flags & FS_PACKET_LATER_FRAGMENT)
-                break;
-        } else if (is_extension(next)) {
-            if (!fs__has(walk, 8))
-                break;
-            uint32_t length = (fs__here(walk)[1] + 1U) * 8;
-            uint8_t after = fs__here(walk)[0];
-            if (!fs__has(walk, length) || after == NEXT_NONE)
-                break;
-            next = after;
-            walk->at += length;
-        } else {
-            break;
-        }
+/* One that nothing follows is itself what the packet is about: mobility and HIP signalling. */
+static bool skip_extension(struct fs__walk *walk, uint8_t *next) {
+    if (!fs__has(walk, 8))
+        return false;
+    const uint8_t *header = fs__here(walk);
+    uint32_t length = (header[1] + 1U) * 8;
+    if (!fs__has(walk, length) || header[0] == NEXT_NONE)
+        return false;
+    *next = header[0];
+    walk->at += length;
+    return true;
+}
+
+static bool skip_one_header(struct fs__walk *walk, struct ip *ip) {
+    if (ip->protocol == FS_PROTO_AH)
+        return skip_ah(walk, &ip->protocol);
+    if (ip->protocol == NEXT_FRAGMENT)
+        return skip_fragment_header(walk, ip);
+    return is_extension(ip->protocol) && skip_extension(walk, &ip->protocol);
+}
+
+/* RFC 2675: the length of a packet over 64 KB, from its hop-by-hop header. 0 if there is none. */
+static uint32_t jumbo_length(const struct fs__walk *walk, const uint8_t *ipv6) {
+    enum { JUMBO = 0xc2, PAD = 0 };
+    if (ipv6[6] != NEXT_HOP_BY_HOP || !fs__has(walk, 48))
+        return 0;
+    const uint8_t *options = ipv6 + 42;
+    uint32_t size = (ipv6[41] + 1U) * 8 - 2;
+    if (!fs__has(walk, 42 + size))
+        return 0;
+    for (uint32_t at = 0; at + 6 <= size; at += options[at] == PAD ? 1 : 2U + options[at + 1]) {
+        if (options[at] == JUMBO && options[at + 1] == 4)
+            return fs__be32(options + at + 2);
     }
-    ip->protocol = next;
+    return 0;
+}
+
+/* Of a packet that states 0. */
+static uint32_t length_behind_ipv6(const struct fs__walk *walk, struct ip *ip, const uint8_t *header) {
+    if (ip->protocol == NEXT_NONE)
+        return 0;
+    uint32_t jumbo = jumbo_length(walk, header);
+    if (jumbo > UINT16_MAX && jumbo <= FS__FRAME_MAXIMUM)
+        return jumbo;
+    uint32_t rest = walk->end - walk->at - 40;
+    if (rest)
+        ip->flags |= FS_PACKET_LENGTH_ZERO;
+    return rest;
 }
 
 int fs__walk_ipv6(struct fs__walk *walk) {
@@ -600,23 +790,19 @@ int fs__walk_ipv6(struct fs__walk *walk) {
         return -FS_REJECT_BAD_IP;
     struct ip ip = {.source = header + 8,
                     .destination = header + 24,
-                    .start = walk->at,
                     .flow_label = fs__be32(header) & 0xfffff,
                     .flags = (uint16_t)(inherited_flags(walk) | FS_PACKET_FLOW_LABEL),
                     .family = FS_FAMILY_IPV6,
                     .protocol = header[6],
                     .ttl = header[7]};
     uint32_t length = fs__be16(header + 4);
-    if (length == 0) { /* a jumbogram (RFC 2675), segmentation offload, or nothing */
-        length = walk->end - walk->at - 40;
-        if (length)
-            ip.flags |= FS_PACKET_LENGTH_ZERO;
-    }
-    walk->end = walk->at + 40 + length;
-    if (walk->end > walk->captured)
-        ip.flags |= FS_PACKET_TRUNCATED;
+    if (length == 0)
+        length = length_behind_ipv6(walk, &ip, header);
+    set_ip_end(walk, &ip, 40 + length);
     walk->at += 40;
-    extension_headers(walk, &ip);
+    /* A chain that is cut off or too long ends where it can be read no further. */
+    for (int i = 0; i < EXTENSIONS_MAX && skip_one_header(walk, &ip); i++)
+        ;
     return ip_payload(walk, &ip);
 }
 
@@ -638,18 +824,63 @@ void fs_extract_config_defaults(struct fs_extract_config *config) {
     config->non_ip = true;
 }
 
+/* Ethernet, IPv4 without options or fragments, TCP: most of what is captured, told by its first bytes and written in one
+ * go, in half the time that the walk takes to the same result. Returns false for whatever is not of that kind. */
+static bool extract_plain_tcp(const struct fs_extract_config *config, const struct fs_frame *frame,
+                              struct fs_packet *packet) {
+    enum { IP = 14, TCP = IP + 20, LEAST = TCP + FS__TCP_HEADER, PLAIN_IPV4 = 0x45, ANY_FRAGMENT = 0x3fff };
+    const uint8_t *data = frame->data;
+    if (frame->linktype != FS_LINK_ETHERNET || frame->captured < LEAST || config->key != FS_KEY_5TUPLE ||
+        config->domain != 0)
+        return false;
+    if (fs__be16(data + 12) != FS__ETHERTYPE_IPV4 || data[IP] != PLAIN_IPV4 || data[IP + 9] != FS_PROTO_TCP ||
+        (fs__be16(data + IP + 6) & ANY_FRAGMENT))
+        return false;
+    uint32_t length = fs__be16(data + IP + 2);
+    uint32_t end = IP + length;
+    uint32_t captured = frame->captured < end ? frame->captured : end;
+    uint32_t wire_len = frame->wire_len > frame->captured ? frame->wire_len : frame->captured;
+    if (end < LEAST || end > wire_len)
+        return false;
+    uint32_t header_length = fs__tcp_parse(&packet->tcp, data + TCP, captured - TCP);
+    if (header_length == 0 || TCP + header_length > captured)
+        return false;
+    packet->time_ns = frame->time_ns;
+    bool reverse = order_ipv4(&packet->key, data + IP + 12, data + IP + 16, fs__be16(data + TCP),
+                              fs__be16(data + TCP + 2), config->directional);
+    packet->key.domain = 0;
+    packet->key.protocol = FS_PROTO_TCP;
+    packet->key.family = FS_FAMILY_IPV4;
+    packet->key.kind = FS_KEY_5TUPLE;
+    packet->key.reserved = 0;
+    packet->frame = frame->number;
+    packet->flags = captured < end ? FS_PACKET_HAS_TCP | FS_PACKET_TRUNCATED : FS_PACKET_HAS_TCP;
+    packet->orientation = reverse;
+    packet->ttl = data[IP + 8];
+    packet->wire_len = wire_len;
+    packet->ip_len = length;
+    packet->payload_len = end - TCP - header_length;
+    packet->payload_captured = captured - TCP - header_length;
+    packet->payload = packet->payload_captured ? data + TCP + header_length : NULL;
+    packet->flow_label = 0;
+    return true;
+}
+
 int fs_extract(const struct fs_extract_config *config, const struct fs_frame *frame, struct fs_packet *packets) {
+    if (extract_plain_tcp(config, frame, &packets[0]))
+        return 1;
     struct fs__walk walk;
     walk.config = config;
     walk.frame = frame;
     walk.packets = packets;
     walk.count = 0;
-    walk.at = 0;
-    walk.captured = frame->captured;
+    walk.at = walk.body = 0;
     walk.wire_len = frame->wire_len > frame->captured ? frame->wire_len : frame->captured;
-    walk.end = walk.wire_len;
+    walk.end = walk.wire_len < FS__FRAME_MAXIMUM ? walk.wire_len : FS__FRAME_MAXIMUM;
+    walk.captured = frame->captured < FS__FRAME_MAXIMUM ? frame->captured : FS__FRAME_MAXIMUM;
     walk.domain = 0;
-    walk.outer_domain = 0;
+    walk.has_tunnel_number = false;
+    walk.tunnel_number = 0;
     walk.source = walk.destination = NULL;
     walk.tags = 0;
     if (config->domain & FS_DOMAIN_INTERFACE)

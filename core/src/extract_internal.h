@@ -6,8 +6,13 @@
 #include "bytes.h"
 #include "flowscope/extract.h"
 
-/* Positions are offsets into the frame. `end` is where the layer that is being read ends on the wire; `captured` is how
- * far the bytes of the capture go. A header is only read if it lies before both. */
+enum {
+    /* No frame is that long. What claims to be is read that far, so that positions never overflow. */
+    FS__FRAME_MAXIMUM = 0x3fffffff
+};
+
+/* Positions are offsets into the frame. `end` is where the layer that is being read ends on the wire, inside all layers
+ * around it; `captured` is how far its bytes are there, never beyond `end`. */
 struct fs__walk {
     const struct fs_extract_config *config;
     const struct fs_frame *frame;
@@ -17,11 +22,13 @@ struct fs__walk {
     uint32_t end;
     uint32_t captured;
     uint32_t wire_len;
-    uint32_t domain;            /* of the packet to come */
-    uint32_t outer_domain;      /* without a tunnel's part */
-    const uint8_t *source;      /* link-layer addresses of six bytes, or NULL */
+    uint32_t body;            /* what follows the link-layer addresses */
+    uint32_t domain;          /* of interface and all VLAN tags so far */
+    bool has_tunnel_number;   /* that of the tunnel which is being read belongs to the domain too */
+    uint64_t tunnel_number;
+    const uint8_t *source;    /* link-layer addresses of six bytes, or NULL */
     const uint8_t *destination;
-    unsigned tags;              /* VLAN tags and labels of this stack */
+    unsigned tags;            /* VLAN tags and labels since the last tunnel */
 };
 
 enum fs__ethertype {
@@ -33,19 +40,35 @@ enum fs__ethertype {
     FS__ETHERTYPE_MPLS = 0x8847,
     FS__ETHERTYPE_MPLS_MULTICAST = 0x8848,
     FS__ETHERTYPE_PPPOE = 0x8864,
+    FS__ETHERTYPE_FABRICPATH = 0x8903, /* Cisco: a tag of two bytes, then a whole frame */
     FS__ETHERTYPE_QINQ = 0x88a8,
     FS__ETHERTYPE_ERSPAN = 0x88be, /* types I and II */
     FS__ETHERTYPE_ERSPAN3 = 0x22eb,
-    FS__ETHERTYPE_NSH_LOWEST = 0x0600 /* smaller numbers are 802.3 lengths */
+    FS__ETHERTYPE_LOWEST = 0x0600, /* smaller numbers are 802.3 lengths */
+    FS__ETHERTYPE_ARP = 0x0806,
+    FS__ETHERTYPE_WCCP = 0x883e,
+    FS__ETHERTYPE_PPPOE_DISCOVERY = 0x8863
 };
 
-static inline bool fs__has(const struct fs__walk *walk, uint32_t bytes) {
-    uint32_t stop = walk->end < walk->captured ? walk->end : walk->captured;
-    return stop >= walk->at && stop - walk->at >= bytes;
+/* How many bytes of the layer are there from here on. */
+static inline uint32_t fs__there(const struct fs__walk *walk) {
+    return walk->captured > walk->at ? walk->captured - walk->at : 0;
 }
 
+static inline bool fs__has(const struct fs__walk *walk, uint32_t bytes) {
+    return fs__there(walk) >= bytes;
+}
+
+/* Only to be asked where there is a byte at least. */
 static inline const uint8_t *fs__here(const struct fs__walk *walk) {
     return walk->frame->data + walk->at;
+}
+
+/* The layer ends at `end`, says its header. */
+static inline void fs__set_end(struct fs__walk *walk, uint32_t end) {
+    walk->end = end;
+    if (walk->captured > end)
+        walk->captured = end;
 }
 
 /* All return 0 if the walk gave a descriptor, else a negated enum fs_reject. */

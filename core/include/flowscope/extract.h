@@ -30,6 +30,7 @@ enum fs_linktype {
     FS_LINK_PPPOE = 51,    /**< PPPoE session header first */
     FS_LINK_RAW_BSD = 12,  /**< raw IP as some systems number it (DLT_RAW) */
     FS_LINK_RAW_OPENBSD = 14, /**< raw IP as OpenBSD numbers it */
+    FS_LINK_CISCO_HDLC = 104, /**< also found under FS_LINK_PPP_HDLC, and told apart */
     FS_LINK_RAW = 101,        /**< raw IPv4 or IPv6 */
     FS_LINK_IEEE802_11 = 105, /**< 802.11 without radio header */
     FS_LINK_LOOP = 108,       /**< OpenBSD loopback: 4-byte family in network order */
