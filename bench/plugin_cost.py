@@ -20,24 +20,30 @@ import support  # noqa: E402
 
 
 def packets_of(path):
-    text = subprocess.run(["capinfos", "-TmcM", path], capture_output=True, text=True, check=False).stdout
-    last = text.strip().splitlines()[-1].split(",")[-1] if text.strip() else "0"
-    return int(last) if last.isdigit() else 0
+    """Packets of a capture that is whole, else 0."""
+    done = subprocess.run(["capinfos", "-TmcM", path], capture_output=True, text=True, check=False)
+    last = done.stdout.strip().splitlines()[-1].split(",")[-1] if done.stdout.strip() else "0"
+    return int(last) if last.isdigit() and not done.returncode else 0
+
+
+def run(*command):
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit("%s: %s" % (command[0], done.stderr.strip().splitlines()[-1]))
 
 
 def merge(folder, wanted, target):
     """Append all captures that mergecap can join, again and again with later times, until there are enough packets."""
     paths = [path for path in support.all_captures(folder) if packets_of(path)]
-    subprocess.run(["mergecap", "-a", "-w", target, *paths], check=True, capture_output=True)
+    run("mergecap", "-a", "-w", target, *paths)
     once = packets_of(target)
     copies = [target + ".once"]
     os.rename(target, copies[0])
     while once * len(copies) < wanted:
         shifted = target + ".%d" % len(copies)
-        subprocess.run(["editcap", "-t", str(len(copies) * 400000000), copies[0], shifted], check=True,
-                       capture_output=True)
+        run("editcap", "-t", str(len(copies) * 400000000), copies[0], shifted)
         copies.append(shifted)
-    subprocess.run(["mergecap", "-a", "-w", target, *copies], check=True, capture_output=True)
+    run("mergecap", "-a", "-w", target, *copies)
     for path in copies:
         os.unlink(path)
     os.chmod(target, 0o644)

@@ -116,7 +116,7 @@ static void text_draw(void *data) {
     }
     uint64_t forgotten = fs_store_forgotten();
     if (forgotten)
-        printf("%" PRIu64 " flows were forgotten (preference flowscope.max_flows)\n", forgotten);
+        printf("\n%" PRIu64 " flows were forgotten (preference flowscope.max_flows)\n", forgotten);
     g_free(widths);
 }
 

@@ -32,7 +32,7 @@ NOT_FOR_BOTH = [
     ("malformed packets", "_ws.malformed"),
     ("IP protocols without a dissector", "ip && data && !tcp && !udp && !icmp && !gre && !sctp"),
 ]
-LINKTYPES = {"ether", "rawip", "rawip4", "rawip6", "linux-sll", "linux-sll2", "null", "loop", "ppp",
+LINKTYPES = {"ether", "rawip", "rawip4", "rawip6", "linux-sll", "linux-sll2", "null", "loop", "ppp", "chdlc",
              "ieee-802-11-radiotap", "ieee-802-11"}
 COMPARED = ["proto", "initiator", "initiator_port", "responder", "responder_port", "packets_i", "packets_r",
             "wire_bytes_i", "wire_bytes_r", "ip_bytes_i", "ip_bytes_r", "payload_bytes_i", "payload_bytes_r", "state",
