@@ -115,9 +115,9 @@ static tap_packet_status endpoint_packet(void *data, packet_info *pinfo _U_, epa
 /* ---- conversation filter: the innermost flow of the frame ---- */
 
 static const struct fs_record *innermost(const packet_info *pinfo) {
-    const struct fs_record *record;
     const struct fs_record *last = NULL;
-    for (unsigned n = 0; (record = fs_store_record(pinfo->num, n)); n++)
+    const struct fs_record *record = fs_store_record(pinfo->num, 0);
+    for (unsigned n = 0; record; record = fs_store_next(pinfo->num, n++, record))
         last = record;
     return last;
 }

@@ -34,29 +34,54 @@ static uint32_t interface_domain(const packet_info *pinfo) {
     return fs_domain_mix(0, FS_DOMAIN_INTERFACE, interface);
 }
 
-static struct fs_notes *notes_of(packet_info *pinfo) {
-    struct fs_notes *notes = p_get_proto_data(pinfo->pool, pinfo, proto_flowscope, 0);
-    if (notes)
-        return notes;
-    notes = wmem_new(pinfo->pool, struct fs_notes);
+static struct fs_notes *known_notes(packet_info *pinfo) {
+    return p_get_proto_data(pinfo->pool, pinfo, proto_flowscope, 0);
+}
+
+static struct fs_notes *make_notes(packet_info *pinfo) {
+    enum { USUAL = 2 }; /* a packet, or a carrier and what it carries */
+    struct block {
+        struct fs_notes notes;
+        int parents[USUAL];
+        struct fs_packet packets[USUAL];
+    };
+    struct block *block = wmem_new(pinfo->pool, struct block);
+    struct fs_notes *notes = &block->notes;
     notes->count = 0;
+    notes->room = USUAL;
     notes->open = -1;
-    notes->dropped = 0;
-    notes->vlan_count = 0;
     notes->domain = interface_domain(pinfo);
+    notes->parents = block->parents;
+    notes->packets = block->packets;
     p_add_proto_data(pinfo->pool, pinfo, proto_flowscope, 0, notes);
     return notes;
 }
 
+static struct fs_notes *notes_of(packet_info *pinfo) {
+    struct fs_notes *notes = known_notes(pinfo);
+    return notes ? notes : make_notes(pinfo);
+}
+
+static void grow(struct fs_notes *notes, packet_info *pinfo) {
+    unsigned room = notes->room * 4;
+    struct fs_packet *packets = wmem_alloc_array(pinfo->pool, struct fs_packet, room);
+    int *parents = wmem_alloc_array(pinfo->pool, int, room);
+    memcpy(packets, notes->packets, notes->count * sizeof *packets);
+    memcpy(parents, notes->parents, notes->count * sizeof *parents);
+    notes->packets = packets;
+    notes->parents = parents;
+    notes->room = room;
+}
+
+/* NULL past the limit: what is deeper than that is no real traffic. */
 static struct fs_packet *add(struct fs_notes *notes, packet_info *pinfo) {
-    if (notes->count == FS_FRAME_MAX) {
-        notes->dropped++;
+    if (notes->count == FS_FRAME_MAX)
         return NULL;
-    }
-    struct fs_packet *packet = wmem_new(pinfo->pool, struct fs_packet);
+    if (notes->count == notes->room)
+        grow(notes, pinfo);
+    struct fs_packet *packet = &notes->packets[notes->count];
     memset(packet, 0, offsetof(struct fs_packet, tcp));
-    notes->parents[notes->count] = notes->open;
-    notes->packets[notes->count++] = packet;
+    notes->parents[notes->count++] = notes->open;
     packet->frame = pinfo->num;
     packet->wire_len = pinfo->fd->pkt_len;
     if (pinfo->presence_flags & PINFO_HAS_TS)
@@ -198,7 +223,7 @@ static bool tunnel_number(const struct fs_packet *carrier, uint64_t *number) {
 static uint32_t domain_of(const struct fs_notes *notes) {
     uint64_t number;
     if (notes->open < 0 || !(fs_prefs_domain() & FS_DOMAIN_TUNNEL) ||
-        !tunnel_number(notes->packets[notes->open], &number))
+        !tunnel_number(&notes->packets[notes->open], &number))
         return notes->domain;
     return fs_domain_mix(notes->domain, FS_DOMAIN_TUNNEL, number);
 }
@@ -230,10 +255,9 @@ static bool same_family(const packet_info *pinfo) {
 }
 
 /* Note a packet of `protocol` whose IP header was just dissected. Returns whether it became the innermost one. */
-static bool note(tvbuff_t *tvb, packet_info *pinfo, uint8_t protocol_number, void *data) {
+static bool note(struct fs_notes *notes, tvbuff_t *tvb, packet_info *pinfo, uint8_t protocol_number, void *data) {
     if (!same_family(pinfo))
         return false;
-    struct fs_notes *notes = notes_of(pinfo);
     uint32_t domain = domain_of(notes);
     struct fs_packet *packet = add(notes, pinfo);
     if (!packet)
@@ -331,11 +355,10 @@ static const dissector_t dissectors[POINT_COUNT] = {
 static int call_noted(const struct tap_point *point, tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, void *data) {
     if (!is_on())
         return call_dissector_only(point->original, tvb, pinfo, tree, data);
-    struct fs_notes *before = p_get_proto_data(pinfo->pool, pinfo, proto_flowscope, 0);
-    const int open = before ? before->open : -1;
-    if (!note(tvb, pinfo, point->number, data))
-        return call_dissector_only(point->original, tvb, pinfo, tree, data);
     struct fs_notes *const notes = notes_of(pinfo);
+    const int open = notes->open;
+    if (!note(notes, tvb, pinfo, point->number, data))
+        return call_dissector_only(point->original, tvb, pinfo, tree, data);
     volatile int length = 0;
     /* What the packet carries ends with the call, also when a dissector throws. */
     TRY {
@@ -407,7 +430,7 @@ static void add_mac_pair(struct fs_notes *notes, packet_info *pinfo) {
     uint32_t whole = pinfo->fd->pkt_len;
     uint32_t before = LINK_HEADER;
     if (notes->open >= 0) {
-        whole = notes->packets[notes->open]->payload_len;
+        whole = notes->packets[notes->open].payload_len;
         before += TUNNEL_HEADER;
     }
     packet->ip_len = whole > before ? whole - before : 0;
@@ -430,9 +453,9 @@ static void add_ip_pair(struct fs_notes *notes, packet_info *pinfo) {
 }
 
 struct fs_notes *fs_feed_collect(packet_info *pinfo) {
-    struct fs_notes *notes = p_get_proto_data(pinfo->pool, pinfo, proto_flowscope, 0);
+    struct fs_notes *notes = known_notes(pinfo);
     if (notes && notes->count) {
-        struct fs_packet *last = notes->packets[notes->count - 1];
+        const struct fs_packet *last = &notes->packets[notes->count - 1];
         if (may_carry_ethernet(last) && is_mac_pair(pinfo) && ends_below_ip(pinfo)) {
             notes->open = (int)notes->count - 1;
             add_mac_pair(notes, pinfo);
@@ -442,7 +465,8 @@ struct fs_notes *fs_feed_collect(packet_info *pinfo) {
     bool ip = same_family(pinfo);
     if (!ip && !is_mac_pair(pinfo))
         return NULL;
-    notes = notes_of(pinfo);
+    if (!notes)
+        notes = make_notes(pinfo);
     if (ip)
         add_ip_pair(notes, pinfo);
     else

@@ -12,13 +12,11 @@
 
 /* The packets of one frame, in the order in which they were reached: carriers before what they carry. */
 struct fs_notes {
-    unsigned count;
-    int open;             /* innermost packet that is being dissected, or -1 */
-    unsigned dropped;     /* past FS_FRAME_MAX */
-    unsigned vlan_count;
-    uint32_t domain;      /* VLAN and interface part of the keys to come */
-    int parents[FS_FRAME_MAX];
-    struct fs_packet *packets[FS_FRAME_MAX];
+    unsigned count, room;
+    int open;         /* innermost packet that is being dissected, or -1 */
+    uint32_t domain;  /* VLAN and interface part of the keys to come */
+    int *parents;     /* index of each one's carrier, or -1 */
+    struct fs_packet *packets;
 };
 
 void fs_feed_register(int proto); /* protocols in name only; after all built-in ones */

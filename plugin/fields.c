@@ -282,10 +282,13 @@ void fs_fields_show(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree) {
     /* When nobody asks for our fields, the tree gets none of them: only expert infos are left to do. */
     if (tree && !proto_field_is_referenced(tree, proto_flowscope))
         tree = NULL;
-    for (unsigned n = 0; (record = fs_store_record(pinfo->num, n)); n++)
-        show_packet(tvb, pinfo, tree, n, record);
-    int reject = fs_store_reject(pinfo->num);
-    if (reject == FS_REJECT_NONE || !tree)
+    record = fs_store_record(pinfo->num, 0);
+    for (unsigned n = 0; record; record = fs_store_next(pinfo->num, n++, record)) {
+        if (tree || (record->bits & FS_RECORD_ANOMALY))
+            show_packet(tvb, pinfo, tree, n, record);
+    }
+    int reject = tree ? fs_store_reject(pinfo->num) : FS_REJECT_NONE;
+    if (reject == FS_REJECT_NONE)
         return;
     proto_item *item = proto_tree_add_protocol_format(tree, proto_flowscope, tvb, 0, 0, "Flowscope, no flow: %s", fs_reject_text(reject));
     proto_item_set_generated(item);

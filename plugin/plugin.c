@@ -23,19 +23,11 @@ static void close_file(void) {
     fs_store_close();
 }
 
-/* The pipeline takes plain arrays. */
 static void track(packet_info *pinfo, const struct fs_notes *notes) {
-    struct fs_packet packets[4];
-    struct fs_packet *array = packets;
-    if (!notes) {
+    if (notes)
+        fs_store_frame(notes->packets, notes->count, notes->parents);
+    else
         fs_store_untracked(pinfo->num, FS_REJECT_NOT_IP, pinfo->fd->pkt_len);
-        return;
-    }
-    if (notes->count > FS_LENGTH_OF(packets))
-        array = wmem_alloc_array(pinfo->pool, struct fs_packet, notes->count);
-    for (unsigned i = 0; i < notes->count; i++)
-        array[i] = *notes->packets[i];
-    fs_store_frame(array, notes->count, notes->parents);
 }
 
 static int dissect_after(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, void *data _U_) {

@@ -57,7 +57,7 @@ void fs_prefs_register(int proto) {
     prefs_register_bool_preference(
         module, "track", "Track flows",
         "Count every packet into its flow. Costs about 2 % of the time that dissection takes, and 24 bytes a frame plus "
-        "about 700 bytes a flow. If off, all flowscope fields and tables are empty.",
+        "about 150 bytes a flow. If off, all flowscope fields and tables are empty.",
         &edited.track);
     prefs_register_uint_preference(
         module, "timeout_tcp", "Idle timeout of TCP flows (seconds)",
@@ -94,7 +94,7 @@ void fs_prefs_register(int proto) {
         module, "max_flows", "Flows to keep",
         "At most this many flows are tracked at once, and at most this many ended ones are remembered (1 to 2147483647). When "
         "full, the flow that would expire first is ended, and the oldest ended one is forgotten. About 320 bytes for each live and "
-        "400 for each ended flow.",
+        "150 for each ended flow.",
         10, &edited.max_flows);
     prefs_register_uint_preference(
         module, "max_frames", "Frames to remember (0: all)",

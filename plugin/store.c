@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "store.h"
 
+#include "pack.h"
 #include "prefs.h"
 
 /* Growing arrays of plain values; entries of the sparse ones come in the order of frames. */
@@ -17,13 +18,13 @@ struct more_entry {
 
 /* A flow is live in the tracker, or a copy here, or forgotten. */
 struct flow_entry {
-    struct fs_flow_info *info;
-    uint32_t number;
+    void *packed;
+    uint32_t number; /* in the tracker, while it is live */
 };
 
 static struct {
     struct fs_pipeline *pipeline;
-    GArray *frames;    /* struct fs_record, by frame number: the first packet */
+    GPtrArray *frames; /* chunks of struct fs_record, by frame number: the first packet */
     GArray *more;      /* struct more_entry: further packets */
     GArray *rtts;      /* struct side_entry */
     GArray *anomalies; /* struct side_entry */
@@ -39,10 +40,10 @@ static void forget_oldest(void) {
     while (store.oldest < store.flows->len) {
         struct flow_entry *entry = &g_array_index(store.flows, struct flow_entry, store.oldest);
         store.oldest++;
-        if (!entry->info)
+        if (!entry->packed)
             continue;
-        g_free(entry->info);
-        entry->info = NULL;
+        g_free(entry->packed);
+        entry->packed = NULL;
         store.kept--;
         store.forgotten++;
         return;
@@ -60,8 +61,9 @@ static void on_event(struct fs_tracker *tracker, const struct fs_event *event, v
         return;
     struct flow_entry *entry = &g_array_index(store.flows, struct flow_entry, id);
     entry->number = FS_NO_NUMBER;
-    entry->info = g_new(struct fs_flow_info, 1);
-    fs_tracker_flow_info(tracker, event->flow, entry->info);
+    struct fs_flow_info info;
+    fs_tracker_flow_info(tracker, event->flow, &info);
+    entry->packed = fs_pack(&info);
     if (id < store.oldest)
         store.oldest = id;
     if (++store.kept > fs_prefs()->max_flows)
@@ -72,8 +74,8 @@ bool fs_store_flow(uint64_t id, struct fs_flow_info *info) {
     if (!store.pipeline || id >= store.flows->len)
         return false;
     const struct flow_entry *entry = &g_array_index(store.flows, struct flow_entry, id);
-    if (entry->info) {
-        *info = *entry->info;
+    if (entry->packed) {
+        fs_unpack(entry->packed, info);
         return true;
     }
     if (fs_tracker_flow_info(fs_pipeline_tracker(store.pipeline), entry->number, info) != FS_OK)
@@ -121,7 +123,7 @@ void fs_store_open(void) {
     store.pipeline = fs_pipeline_new(&config, NULL);
     if (!store.pipeline)
         return;
-    store.frames = g_array_new(FALSE, TRUE, sizeof(struct fs_record));
+    store.frames = g_ptr_array_new_with_free_func(g_free);
     store.more = g_array_new(FALSE, FALSE, sizeof(struct more_entry));
     store.rtts = g_array_new(FALSE, FALSE, sizeof(struct side_entry));
     store.anomalies = g_array_new(FALSE, FALSE, sizeof(struct side_entry));
@@ -133,12 +135,12 @@ void fs_store_close(void) {
         return;
     fs_pipeline_free(store.pipeline);
     for (guint i = 0; i < store.flows->len; i++)
-        g_free(g_array_index(store.flows, struct flow_entry, i).info);
+        g_free(g_array_index(store.flows, struct flow_entry, i).packed);
     g_array_free(store.flows, TRUE);
     g_array_free(store.anomalies, TRUE);
     g_array_free(store.rtts, TRUE);
     g_array_free(store.more, TRUE);
-    g_array_free(store.frames, TRUE);
+    g_ptr_array_free(store.frames, TRUE);
     memset(&store, 0, sizeof store);
 }
 
@@ -166,7 +168,9 @@ static guint first_entry(const GArray *array, uint32_t frame) {
 
 /* A frame that is dissected anew for the first time takes back what was there, and what came after. */
 static void truncate_from(GArray *array, uint32_t frame) {
-    if (array->len)
+    /* As a rule, the last entry is of an earlier frame. */
+    guint size = g_array_get_element_size(array);
+    if (array->len && *(const uint32_t *)(const void *)(array->data + (size_t)(array->len - 1) * size) >= frame)
         g_array_set_size(array, first_entry(array, frame));
 }
 
@@ -191,11 +195,20 @@ unsigned fs_store_anomalies(uint32_t frame, unsigned n) {
 
 /* ---- frames ---- */
 
-static struct fs_record *find_record(uint32_t frame, unsigned n) {
-    if (!store.pipeline || frame >= store.frames->len)
+/* An array that grows by copying touches all its memory again; chunks are touched once. */
+enum { CHUNK_SHIFT = 12, CHUNK = 1 << CHUNK_SHIFT };
+
+/* The frame's place, or NULL if no frame near it was stored. */
+static struct fs_record *place_of(uint32_t frame) {
+    if (!store.pipeline || frame >> CHUNK_SHIFT >= store.frames->len)
         return NULL;
-    struct fs_record *first = &g_array_index(store.frames, struct fs_record, frame);
-    if (!(first->bits & FS_RECORD_SET) || first->flow == FS_RECORD_NO_FLOW)
+    struct fs_record *chunk = g_ptr_array_index(store.frames, frame >> CHUNK_SHIFT);
+    return chunk + (frame & (CHUNK - 1));
+}
+
+static struct fs_record *find_record(uint32_t frame, unsigned n) {
+    struct fs_record *first = place_of(frame);
+    if (!first || !(first->bits & FS_RECORD_SET) || first->flow == FS_RECORD_NO_FLOW)
         return NULL;
     if (n == 0)
         return first;
@@ -214,10 +227,8 @@ const struct fs_record *fs_store_record(uint32_t frame, unsigned n) {
 }
 
 int fs_store_reject(uint32_t frame) {
-    if (!store.pipeline || frame >= store.frames->len)
-        return FS_REJECT_NONE;
-    const struct fs_record *record = &g_array_index(store.frames, struct fs_record, frame);
-    bool untracked = (record->bits & FS_RECORD_SET) && record->flow == FS_RECORD_NO_FLOW;
+    const struct fs_record *record = place_of(frame);
+    bool untracked = record && (record->bits & FS_RECORD_SET) && record->flow == FS_RECORD_NO_FLOW;
     return untracked ? record->bits & FS_RECORD_STATE : FS_REJECT_NONE;
 }
 
@@ -256,11 +267,11 @@ static void link_previous(uint32_t frame, const struct fs_record *record) {
 static void remember(uint32_t frame, unsigned n, const struct fs_verdict *verdict) {
     struct fs_record record = record_of(verdict);
     if (n == 0) {
-        g_array_index(store.frames, struct fs_record, frame) = record;
+        *place_of(frame) = record;
     } else {
         struct more_entry entry = {frame, record};
         g_array_append_val(store.more, entry);
-        g_array_index(store.frames, struct fs_record, frame).bits |= FS_RECORD_MORE;
+        place_of(frame)->bits |= FS_RECORD_MORE;
     }
     if (record.bits & FS_RECORD_RTT) {
         struct side_entry entry = {frame, n, verdict->rtt_ns};
@@ -280,12 +291,12 @@ static bool make_room(uint32_t frame) {
         store.unrecorded++;
         return false;
     }
-    if (frame >= store.frames->len)
-        g_array_set_size(store.frames, frame + 1);
+    while (frame >> CHUNK_SHIFT >= store.frames->len)
+        g_ptr_array_add(store.frames, g_new0(struct fs_record, CHUNK));
     truncate_from(store.more, frame);
     truncate_from(store.rtts, frame);
     truncate_from(store.anomalies, frame);
-    memset(&g_array_index(store.frames, struct fs_record, frame), 0, sizeof(struct fs_record));
+    memset(place_of(frame), 0, sizeof(struct fs_record));
     return true;
 }
 
@@ -312,7 +323,7 @@ void fs_store_untracked(uint32_t frame, int reject, uint32_t wire_len) {
     fs_pipeline_reject(store.pipeline, reject, wire_len);
     if (!make_room(frame))
         return;
-    struct fs_record *record = &g_array_index(store.frames, struct fs_record, frame);
+    struct fs_record *record = place_of(frame);
     record->flow = FS_RECORD_NO_FLOW;
     record->bits = (uint16_t)(FS_RECORD_SET | ((unsigned)reject & FS_RECORD_STATE));
 }

@@ -56,6 +56,10 @@ void fs_store_untracked(uint32_t frame, int reject, uint32_t wire_len);
 
 /* The n-th packet of a frame, from 0; NULL if there is none. */
 const struct fs_record *fs_store_record(uint32_t frame, unsigned n);
+/* The packet after the n-th, `record`; most frames have but one. */
+static inline const struct fs_record *fs_store_next(uint32_t frame, unsigned n, const struct fs_record *record) {
+    return n == 0 && !(record->bits & FS_RECORD_MORE) ? NULL : fs_store_record(frame, n + 1);
+}
 /* Why an untracked frame is; FS_REJECT_NONE if it was tracked or is not known. */
 int fs_store_reject(uint32_t frame);
 

@@ -18,7 +18,7 @@ static const struct fs_packet *note_for(const struct fs_notes *notes, const stru
     bool quoted = record->bits & FS_RECORD_QUOTED;
     bool reverse = record->bits & FS_RECORD_REVERSE;
     for (unsigned i = *next; notes && i < notes->count; i++) {
-        const struct fs_packet *packet = notes->packets[i];
+        const struct fs_packet *packet = &notes->packets[i];
         bool note_quoted = packet->flags & FS_PACKET_QUOTED;
         if (note_quoted != quoted || (packet->orientation == FS_REVERSE) != reverse)
             continue;
@@ -28,32 +28,26 @@ static const struct fs_packet *note_for(const struct fs_notes *notes, const stru
     return NULL;
 }
 
-static unsigned count_records(uint32_t frame) {
-    unsigned count = 0;
-    while (fs_store_record(frame, count))
-        count++;
-    return count;
-}
-
 void fs_tap_queue(packet_info *pinfo, const struct fs_notes *notes) {
     bool packets = have_tap_listener(packet_tap);
     bool frames = have_tap_listener(frame_tap);
     if (!packets && !frames)
         return;
-    unsigned count = count_records(pinfo->num);
+    unsigned room = notes ? notes->count : 0;
     struct fs_tap_frame *frame = wmem_new(pinfo->pool, struct fs_tap_frame);
-    frame->reject = fs_store_reject(pinfo->num);
-    frame->count = count;
-    frame->packets = count ? wmem_alloc0_array(pinfo->pool, struct fs_tap_packet, count) : NULL;
+    frame->count = 0;
+    frame->packets = room ? wmem_alloc_array(pinfo->pool, struct fs_tap_packet, room) : NULL;
     unsigned next = 0;
-    for (unsigned n = 0; n < count; n++) {
-        struct fs_tap_packet *packet = &frame->packets[n];
-        packet->record = fs_store_record(pinfo->num, n);
-        const struct fs_packet *note = note_for(notes, packet->record, &next);
+    const struct fs_record *record = fs_store_record(pinfo->num, 0);
+    frame->reject = record ? FS_REJECT_NONE : fs_store_reject(pinfo->num);
+    for (unsigned n = 0; record && n < room; record = fs_store_next(pinfo->num, n++, record)) {
+        struct fs_tap_packet *packet = &frame->packets[frame->count++];
+        const struct fs_packet *note = note_for(notes, record, &next);
+        packet->record = record;
         packet->wire_bytes = pinfo->fd->pkt_len;
         packet->ip_bytes = note ? note->ip_len : 0;
         packet->payload_bytes = note ? note->payload_len : 0;
-        if (packets && !(packet->record->bits & FS_RECORD_QUOTED))
+        if (packets && !(record->bits & FS_RECORD_QUOTED))
             tap_queue_packet(packet_tap, pinfo, packet);
     }
     if (frames)

@@ -700,7 +700,7 @@ int fs__walk_ipv4(struct fs__walk *walk) {
     return ip_payload(walk, &ip);
 }
 
-/* RFC 8200, 4.5 */
+/* RFC 8200, 4.5. Of a fragment of a fragment, the inner header counts if it says that there are no ports. */
 static bool skip_fragment_header(struct fs__walk *walk, struct ip *ip) {
     if (!fs__has(walk, 8))
         return false;
@@ -708,7 +708,7 @@ static bool skip_fragment_header(struct fs__walk *walk, struct ip *ip) {
     ip->protocol = fs__here(walk)[0];
     walk->at += 8;
     if (field & 0xfff8)
-        ip->flags |= FS_PACKET_LATER_FRAGMENT;
+        ip->flags = (uint16_t)((ip->flags & ~FS_PACKET_FIRST_FRAGMENT) | FS_PACKET_LATER_FRAGMENT);
     else if (field & 1)
         ip->flags |= FS_PACKET_FIRST_FRAGMENT;
     return !(ip->flags & FS_PACKET_LATER_FRAGMENT);

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+#include "flowscope/allocator.h"
+#include "flowscope/error.h"
 #include "flowscope/key.h"
+#include "flowscope/version.h"
+#include "key_internal.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -135,6 +139,104 @@ static void test_names(void **state) {
     assert_null(fs_protocol_name(200));
 }
 
+/* Whatever was there before; of the address, no byte beyond the family's. */
+static void test_every_byte_is_set(void **state) {
+    (void)state;
+    static const uint8_t longer[16] = {10, 0, 0, 1, 9, 9}, first[16] = {10, 0, 0, 1}, second[16] = {10, 0, 0, 2};
+    struct fs_key key;
+    memset(&key, 0xff, sizeof key);
+    fs_key_set(&key, FS_KEY_5TUPLE, FS_FAMILY_IPV4, high, longer, 80, 40000, 6, false);
+    assert_memory_equal(key.address[0], first, 16);
+    assert_memory_equal(key.address[1], second, 16);
+    assert_int_equal(key.port[0], 40000);
+    assert_int_equal(key.port[1], 80);
+    assert_int_equal(key.domain, 0);
+    assert_int_equal(key.protocol, 6);
+    assert_int_equal(key.family, FS_FAMILY_IPV4);
+    assert_int_equal(key.kind, FS_KEY_5TUPLE);
+    assert_int_equal(key.reserved, 0);
+    memset(&key, 0xff, sizeof key);
+    assert_int_equal(fs_key_set(&key, FS_KEY_5TUPLE, FS_FAMILY_NONE, NULL, NULL, 9, 1, 6, false), FS_FORWARD);
+    static const uint8_t zeros[32] = {0};
+    assert_memory_equal(key.address, zeros, 32);
+}
+
+/* Addresses are ordered as bytes without a sign, ports as numbers. */
+static void test_order_of_large_numbers(void **state) {
+    (void)state;
+    const uint8_t small[4] = {100, 0, 0, 2}, large[4] = {200, 0, 0, 1};
+    struct fs_key key;
+    assert_int_equal(fs_key_set(&key, FS_KEY_5TUPLE, FS_FAMILY_IPV4, large, small, 1, 2, 6, false), FS_REVERSE);
+    assert_int_equal(fs_key_set(&key, FS_KEY_5TUPLE, FS_FAMILY_IPV4, low, low, 0x00ff, 0x0100, 6, false), FS_FORWARD);
+    assert_int_equal(fs_key_set(&key, FS_KEY_5TUPLE, FS_FAMILY_IPV4, low, low, 0x8000, 1, 6, false), FS_REVERSE);
+    /* ports that are not in the key give no order */
+    assert_int_equal(fs_key_set(&key, FS_KEY_IP_PAIR, FS_FAMILY_IPV4, low, low, 9, 1, 6, false), FS_FORWARD);
+}
+
+static void test_icmp_orientation(void **state) {
+    (void)state;
+    struct fs_key there, back;
+    assert_int_equal(fs_key_set_icmp(&there, FS_FAMILY_IPV4, low, high, 1, 8, 0, 1, false), FS_FORWARD);
+    assert_int_equal(fs_key_set_icmp(&back, FS_FAMILY_IPV4, high, low, 1, 0, 0, 1, false), FS_REVERSE);
+    assert_int_equal(fs_key_set_icmp(&back, FS_FAMILY_IPV4, high, low, 1, 0, 0, 1, true), FS_FORWARD);
+    assert_memory_not_equal(&there, &back, sizeof there);
+    fs_key_set_icmp(&there, FS_FAMILY_IPV4, low, high, 1, 3, 4, 77, false); /* no pair: code, and no identifier */
+    assert_int_equal(there.port[0], 0x0304);
+    assert_int_equal(there.port[1], 0);
+}
+
+/* Each single bit counts for comparison and hash, and for the shard all but those of the reserved byte. */
+static void test_every_bit_counts(void **state) {
+    (void)state;
+    struct fs_key key;
+    fs_key_set(&key, FS_KEY_5TUPLE, FS_FAMILY_IPV4, low, high, 1234, 80, 6, false);
+    for (size_t bit = 0; bit < sizeof key * 8; bit++) {
+        struct fs_key changed = key;
+        ((uint8_t *)&changed)[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        assert_false(fs__key_equal(&key, &changed));
+        assert_true(fs_key_hash(&key, 1) != fs_key_hash(&changed, 1));
+        if (bit / 8 != offsetof(struct fs_key, reserved))
+            assert_true(fs_shard_of(&key, UINT32_MAX) != fs_shard_of(&changed, UINT32_MAX));
+    }
+    struct fs_key copy = key;
+    assert_true(fs__key_equal(&key, &copy));
+    assert_true(fs_key_hash(&key, 1) == fs__key_hash(&copy, 1));
+    assert_true(fs_key_hash(&key, 1) != fs_key_hash(&key, 2));
+    assert_int_equal(fs_shard_of(&key, 1), 0);
+}
+
+/* As shards: the same on every machine. */
+static void test_domains_are_the_same_everywhere(void **state) {
+    (void)state;
+    uint32_t vlan = fs_domain_mix(0, FS_DOMAIN_VLAN, 5);
+    assert_int_equal(vlan, 1414324195);
+    assert_int_not_equal(vlan, fs_domain_mix(vlan, FS_DOMAIN_VLAN, 5));
+    assert_int_not_equal(fs_domain_mix(vlan, FS_DOMAIN_VLAN, 6),
+                         fs_domain_mix(fs_domain_mix(0, FS_DOMAIN_VLAN, 6), FS_DOMAIN_VLAN, 5));
+    assert_int_not_equal(fs_domain_mix(0, FS_DOMAIN_TUNNEL, 1), fs_domain_mix(0, FS_DOMAIN_TUNNEL, 1ull << 32));
+}
+
+static void test_errors_and_version(void **state) {
+    (void)state;
+#define CHECK(symbol, value, text)                                                                                     \
+    assert_int_equal(symbol, value);                                                                                   \
+    assert_string_equal(fs_strerror(symbol), text);
+    FS_ERROR_MAP(CHECK)
+#undef CHECK
+    assert_string_equal(fs_strerror(1), "unknown error");
+    assert_string_equal(fs_strerror(-1000), "unknown error");
+    assert_string_equal(fs_version(), FS_VERSION);
+}
+
+static void test_default_allocator(void **state) {
+    (void)state;
+    struct fs_allocator allocator = fs_allocator_default();
+    uint8_t *bytes = allocator.alloc(64, allocator.user);
+    assert_non_null(bytes);
+    memset(bytes, 1, 64);
+    allocator.release(bytes, 64, allocator.user);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_both_directions_have_one_key),
@@ -146,6 +248,13 @@ int main(void) {
         cmocka_unit_test(test_domains_keep_kinds_and_numbers_apart),
         cmocka_unit_test(test_shards_are_the_same_everywhere),
         cmocka_unit_test(test_names),
+        cmocka_unit_test(test_every_byte_is_set),
+        cmocka_unit_test(test_order_of_large_numbers),
+        cmocka_unit_test(test_icmp_orientation),
+        cmocka_unit_test(test_every_bit_counts),
+        cmocka_unit_test(test_domains_are_the_same_everywhere),
+        cmocka_unit_test(test_errors_and_version),
+        cmocka_unit_test(test_default_allocator),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -85,8 +85,9 @@ struct fs_packet {
     uint8_t orientation; /**< enum fs_orientation, of this packet relative to key */
     uint8_t ttl;         /**< IPv4 TTL or IPv6 hop limit; 0 without IP */
     uint32_t wire_len;   /**< bytes of the whole frame on the wire; of every descriptor of the frame */
-    uint32_t ip_len; /**< IP header and all that follows it, as the IP header says; without IP
-                               all that follows the header with the link-layer addresses */
+    /** IP header and all that follows it, as the IP header says; without IP
+     * all that follows the header with the link-layer addresses. */
+    uint32_t ip_len;
     uint32_t payload_len;      /**< bytes above the transport header; above IP where there is none */
     uint32_t payload_captured; /**< how many of these are at `payload`, at most payload_len */
     const uint8_t *payload;    /**< borrowed; NULL if payload_captured is 0 */

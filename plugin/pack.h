@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Ended flows in little memory: most bytes of a snapshot are zero, and are left out. */
+#ifndef FS_PLUGIN_PACK_H
+#define FS_PLUGIN_PACK_H
+
+#include "flowscope/flow.h"
+
+/* A packed copy, to be freed with g_free(): about 150 bytes for TCP and 100 otherwise, instead of sizeof *info. */
+void *fs_pack(const struct fs_flow_info *info);
+void fs_unpack(const void *packed, struct fs_flow_info *info);
+
+#endif
