@@ -30,8 +30,7 @@ const Bytes udp4 = ethernet(0x0800, ipv4(CLIENT, SERVER, 17, udp(1234, 53, Bytes
 /* Rows that it does not have. */
 const Bytes tcp6 = ethernet(0x86dd, ipv6(1, 2, 6, tcp(1234, 80, 1000, 0, 0x18, 18)));
 const Bytes tagged = vlan(7, 0x0800, ipv4(CLIENT, SERVER, 6, tcp(1234, 80, 1000, 0, 0x18, 18)));
-const Bytes tunnelled =
-    vlan(7, 0x0800, ipv4(CLIENT, SERVER, 17, udp(40000, 4789, vxlan(5, reference_tcp(1234, 18)))));
+const Bytes tunnelled = vlan(7, 0x0800, ipv4(CLIENT, SERVER, 17, udp(40000, 4789, vxlan(5, reference_tcp(1234, 18)))));
 
 BENCHMARK_CAPTURE(extract, five_tuple_ipv4_tcp, tcp4)->Name("extractor/five_tuple_ipv4_tcp");
 BENCHMARK_CAPTURE(extract, five_tuple_ipv4_udp, udp4)->Name("extractor/five_tuple_ipv4_udp");

@@ -10,17 +10,16 @@
 #include <string.h>
 #include <time.h>
 
-static const char usage[] =
-    "usage: flowscope-replay [option...] capture...\n"
-    "  --stats            totals (default)\n"
-    "  --flows            one CSV row a flow, in order of creation (also --flows=csv)\n"
-    "  --frames           one CSV row a packet: frame, flow, side, state (also --frames=csv)\n"
-    "  --time             read all into memory, then measure nanoseconds a frame\n"
-    "  --repeat=N         rounds of --time (default 5)\n"
-    "  --key=5tuple|ip|mac\n"
-    "  --domain=WHAT[,…]  vlan, tunnel, interface: keep equal keys apart by these\n"
-    "  --no-tunnels       look at the outermost packets only\n"
-    "  --no-expiry        no flow ends by silence\n";
+static const char usage[] = "usage: flowscope-replay [option...] capture...\n"
+                            "  --stats            totals (default)\n"
+                            "  --flows            one CSV row a flow, in order of creation (also --flows=csv)\n"
+                            "  --frames           one CSV row a packet: frame, flow, side, state (also --frames=csv)\n"
+                            "  --time             read all into memory, then measure nanoseconds a frame\n"
+                            "  --repeat=N         rounds of --time (default 5)\n"
+                            "  --key=5tuple|ip|mac\n"
+                            "  --domain=WHAT[,…]  vlan, tunnel, interface: keep equal keys apart by these\n"
+                            "  --no-tunnels       look at the outermost packets only\n"
+                            "  --no-expiry        no flow ends by silence\n";
 
 struct options {
     bool flows, frames, time, expiry;
@@ -60,6 +59,11 @@ static void keep(struct fs_tracker *tracker, const struct fs_event *event, void 
     run->count = info.id + 1 > run->count ? (size_t)info.id + 1 : run->count;
 }
 
+static unsigned group_of(const uint8_t address[16], int i) {
+    const uint8_t *at = address + (size_t)i * 2;
+    return (unsigned)(at[0] << 8 | at[1]);
+}
+
 static void format_address(const struct fs_flow_info *info, enum fs_side side, char text[64]) {
     const uint8_t *a = info->key.address[fs_endpoint(info, side)];
     switch (info->key.family) {
@@ -79,7 +83,7 @@ static void format_address(const struct fs_flow_info *info, enum fs_side side, c
     int best = -1, best_length = 1;
     for (int i = 0; i < 8; i++) {
         int length = 0;
-        while (i + length < 8 && a[2 * (i + length)] == 0 && a[2 * (i + length) + 1] == 0)
+        while (i + length < 8 && group_of(a, i + length) == 0)
             length++;
         if (length > best_length) {
             best = i;
@@ -94,7 +98,7 @@ static void format_address(const struct fs_flow_info *info, enum fs_side side, c
             continue;
         }
         const char *colon = used && text[used - 1] != ':' ? ":" : "";
-        used += snprintf(text + used, (size_t)(64 - used), "%s%x", colon, (unsigned)(a[2 * i] << 8 | a[2 * i + 1]));
+        used += snprintf(text + used, (size_t)(64 - used), "%s%x", colon, group_of(a, i));
     }
 }
 

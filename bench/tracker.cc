@@ -10,7 +10,9 @@ namespace {
 using namespace frames;
 
 struct Free {
-    void operator()(fs_tracker *tracker) const { fs_tracker_free(tracker); }
+    void operator()(fs_tracker *tracker) const {
+        fs_tracker_free(tracker);
+    }
 };
 using Tracker = std::unique_ptr<fs_tracker, Free>;
 
@@ -36,8 +38,10 @@ fs_packet decode(const Bytes &bytes) {
 /* n frames of n flows, told apart by port, then by address. */
 std::vector<Bytes> flows(size_t n) {
     std::vector<Bytes> all;
+    all.reserve(n);
     for (size_t i = 0; i < n; i++)
-        all.push_back(reference_tcp(static_cast<unsigned>(1024 + i % 60000), 1, CLIENT + static_cast<uint32_t>(i / 60000) * 256));
+        all.push_back(
+            reference_tcp(static_cast<unsigned>(1024 + i % 60000), 1, CLIENT + static_cast<uint32_t>(i / 60000) * 256));
     return all;
 }
 
@@ -45,7 +49,8 @@ void report_memory(benchmark::State &state, const Tracker &tracker) {
     fs_tracker_stats stats;
     fs_tracker_get_stats(tracker.get(), &stats);
     if (stats.live)
-        state.counters["bytes/flow"] = static_cast<double>(fs_tracker_memory(tracker.get())) / static_cast<double>(stats.live);
+        state.counters["bytes/flow"] =
+            static_cast<double>(fs_tracker_memory(tracker.get())) / static_cast<double>(stats.live);
 }
 
 /* As the reference does it: extraction is inside. */
@@ -74,6 +79,7 @@ BENCHMARK(n_flows)->Name("tracker/n_flows")->Arg(10)->Arg(100)->Arg(1000)->Arg(1
 void table(benchmark::State &state, bool batched) {
     std::vector<Bytes> all = flows(static_cast<size_t>(state.range(0)));
     std::vector<fs_packet> packets;
+    packets.reserve(all.size());
     for (const Bytes &bytes : all)
         packets.push_back(decode(bytes));
     Tracker tracker = make_tracker();
@@ -134,8 +140,8 @@ void connection(benchmark::State &state) {
     for (const auto &step : script) {
         Bytes segment = step.back ? tcp(80, 1024, step.seq, step.ack, step.flags, step.payload)
                                   : tcp(1024, 80, step.seq, step.ack, step.flags, step.payload);
-        packets.push_back(decode(ethernet(0x0800, step.back ? ipv4(SERVER, CLIENT, 6, segment)
-                                                            : ipv4(CLIENT, SERVER, 6, segment))));
+        packets.push_back(
+            decode(ethernet(0x0800, step.back ? ipv4(SERVER, CLIENT, 6, segment) : ipv4(CLIENT, SERVER, 6, segment))));
     }
     Tracker tracker = make_tracker();
     fs_verdict verdict;
@@ -170,8 +176,8 @@ void sweep(benchmark::State &state, bool due) {
 BENCHMARK_CAPTURE(sweep, none, false)->Name("tracker/sweep_100000_none_due")->Iterations(5);
 BENCHMARK_CAPTURE(sweep, all, true)->Name("tracker/sweep_100000_all_due")->Iterations(5);
 
-/* 10,000 keys whose hashes agree in the low 14 bits under one seed, in a table with that seed and in one with another. What an attacker
- * can do who knows the seed, and who does not. */
+/* 10,000 keys whose hashes agree in the low 14 bits under one seed, in a table with that seed and in one with another.
+ * What an attacker can do who knows the seed, and who does not. */
 void flood(benchmark::State &state, uint64_t seed) {
     const uint64_t known = 1;
     std::vector<fs_packet> packets;

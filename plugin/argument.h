@@ -7,8 +7,8 @@
 
 #define FS_ARGUMENTS "flowscope[,stats[,FILTER]] or flowscope,flows[,FILTER]"
 
-/* The display filter behind `name` ("flowscope,flows"), NULL if there is none. False, with a line on standard error, if the argument
- * is something else. */
+/* The display filter behind `name` ("flowscope,flows"), NULL if there is none. False, with a line on standard error, if
+ * the argument is something else. */
 bool fs_argument_filter(const char *argument, const char *name, const char **filter);
 
 /* Listen to a tap; false, with a line on standard error, if the filter is bad. */

@@ -87,10 +87,9 @@ static tap_packet_status conversation_packet(void *data, packet_info *pinfo, epa
         return TAP_PACKET_DONT_REDRAW;
     ends_of(&info, &ends);
     unsigned from = fs_record_side(packet->record);
-    add_conversation_table_data_with_conv_id(hash, &ends.addr[from], &ends.addr[!from], ends.port[from],
-                                             ends.port[!from], (conv_id_t)packet->record->flow, 1,
-                                             (int)packet->wire_bytes, &pinfo->rel_ts, &pinfo->abs_ts,
-                                             &conversation_info, ends.type);
+    add_conversation_table_data_with_conv_id(
+        hash, &ends.addr[from], &ends.addr[!from], ends.port[from], ends.port[!from], (conv_id_t)packet->record->flow,
+        1, (int)packet->wire_bytes, &pinfo->rel_ts, &pinfo->abs_ts, &conversation_info, ends.type);
     return TAP_PACKET_REDRAW;
 }
 

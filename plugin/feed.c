@@ -135,7 +135,8 @@ static void set_payload(struct fs_packet *packet, tvbuff_t *tvb, const struct vi
 }
 
 static uint32_t tcp_header(struct fs_packet *packet, const struct view *view) {
-    uint32_t length = view->captured >= 20 ? fs_tcp_parse(&packet->tcp, view->bytes, view->captured < 60 ? view->captured : 60) : 0;
+    uint32_t length =
+        view->captured >= 20 ? fs_tcp_parse(&packet->tcp, view->bytes, view->captured < 60 ? view->captured : 60) : 0;
     packet->flags |= length ? FS_PACKET_HAS_TCP : FS_PACKET_CUT_HEADER;
     if (length)
         return length;
@@ -234,16 +235,15 @@ static void set_key(struct fs_packet *packet, const packet_info *pinfo, const st
     bool icmp = protocol == FS_PROTO_ICMP || protocol == FS_PROTO_ICMPV6;
     if (icmp && view->captured >= 2) {
         uint16_t identifier = view->captured >= 6 ? be16(view->bytes + 4) : 0;
-        packet->orientation =
-            (uint8_t)fs_key_set_icmp(&packet->key, family, pinfo->net_src.data, pinfo->net_dst.data, protocol,
-                                     view->bytes[0], view->bytes[1], identifier, false);
+        packet->orientation = (uint8_t)fs_key_set_icmp(&packet->key, family, pinfo->net_src.data, pinfo->net_dst.data,
+                                                       protocol, view->bytes[0], view->bytes[1], identifier, false);
         if (fs_icmp_is_error(protocol, view->bytes[0]))
             packet->flags |= FS_PACKET_ICMP_ERROR;
     } else {
         bool ports = has_ports(protocol) && view->captured >= 4;
-        packet->orientation = (uint8_t)fs_key_set(&packet->key, FS_KEY_5TUPLE, family, pinfo->net_src.data,
-                                                  pinfo->net_dst.data, ports ? be16(view->bytes) : 0,
-                                                  ports ? be16(view->bytes + 2) : 0, protocol, false);
+        packet->orientation =
+            (uint8_t)fs_key_set(&packet->key, FS_KEY_5TUPLE, family, pinfo->net_src.data, pinfo->net_dst.data,
+                                ports ? be16(view->bytes) : 0, ports ? be16(view->bytes + 2) : 0, protocol, false);
     }
     packet->key.domain = domain;
 }
@@ -265,8 +265,8 @@ static bool note(struct fs_notes *notes, tvbuff_t *tvb, packet_info *pinfo, uint
     struct view view = view_of(tvb);
     set_key(packet, pinfo, &view, protocol_number, domain);
     packet->ip_len = ip_length(&view, data, packet);
-    uint32_t header = protocol_number == FS_PROTO_TCP ? tcp_header(packet, &view)
-                                                      : header_length(&view, protocol_number);
+    uint32_t header =
+        protocol_number == FS_PROTO_TCP ? tcp_header(packet, &view) : header_length(&view, protocol_number);
     if (header && protocol_number != FS_PROTO_TCP && view.captured < header)
         packet->flags |= FS_PACKET_CUT_HEADER;
     set_payload(packet, tvb, &view, header, udp_end(&view, protocol_number));
@@ -295,35 +295,35 @@ struct tap_point {
 static int call_noted(const struct tap_point *point, tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, void *data);
 
 /* IP protocols that get a flow of their own. AH has none: what it protects has. */
-#define FS_TAP_POINTS(XX) \
-    XX(icmp, 1, "icmp") \
-    XX(igmp, 2, "igmp") \
-    XX(ipv4, 4, "ip") \
-    XX(tcp, 6, "tcp") \
-    XX(igrp, 9, "igrp") \
-    XX(udp, 17, "udp") \
-    XX(dccp, 33, "dccp") \
-    XX(xtp, 36, "xtp") \
-    XX(ipv6, 41, "ipv6") \
-    XX(rsvp, 46, "rsvp") \
-    XX(gre, 47, "gre") \
-    XX(dsr, 48, "dsr") \
-    XX(esp, 50, "esp") \
-    XX(nhrp, 54, "nhrp") \
-    XX(icmpv6, 58, "icmpv6") \
-    XX(osi, 80, "osi") \
-    XX(eigrp, 88, "eigrp") \
-    XX(ospf, 89, "ospf") \
-    XX(ax25, 93, "ax25") \
-    XX(etherip, 97, "etherip") \
-    XX(pim, 103, "pim") \
-    XX(ipcomp, 108, "ipcomp") \
-    XX(vrrp, 112, "vrrp") \
-    XX(pgm, 113, "pgm") \
-    XX(l2tp, 115, "l2tp") \
-    XX(sctp, 132, "sctp") \
-    XX(udplite, 136, "udplite") \
-    XX(mpls, 137, "mpls") \
+#define FS_TAP_POINTS(XX)                                                                                              \
+    XX(icmp, 1, "icmp")                                                                                                \
+    XX(igmp, 2, "igmp")                                                                                                \
+    XX(ipv4, 4, "ip")                                                                                                  \
+    XX(tcp, 6, "tcp")                                                                                                  \
+    XX(igrp, 9, "igrp")                                                                                                \
+    XX(udp, 17, "udp")                                                                                                 \
+    XX(dccp, 33, "dccp")                                                                                               \
+    XX(xtp, 36, "xtp")                                                                                                 \
+    XX(ipv6, 41, "ipv6")                                                                                               \
+    XX(rsvp, 46, "rsvp")                                                                                               \
+    XX(gre, 47, "gre")                                                                                                 \
+    XX(dsr, 48, "dsr")                                                                                                 \
+    XX(esp, 50, "esp")                                                                                                 \
+    XX(nhrp, 54, "nhrp")                                                                                               \
+    XX(icmpv6, 58, "icmpv6")                                                                                           \
+    XX(osi, 80, "osi")                                                                                                 \
+    XX(eigrp, 88, "eigrp")                                                                                             \
+    XX(ospf, 89, "ospf")                                                                                               \
+    XX(ax25, 93, "ax25")                                                                                               \
+    XX(etherip, 97, "etherip")                                                                                         \
+    XX(pim, 103, "pim")                                                                                                \
+    XX(ipcomp, 108, "ipcomp")                                                                                          \
+    XX(vrrp, 112, "vrrp")                                                                                              \
+    XX(pgm, 113, "pgm")                                                                                                \
+    XX(l2tp, 115, "l2tp")                                                                                              \
+    XX(sctp, 132, "sctp")                                                                                              \
+    XX(udplite, 136, "udplite")                                                                                        \
+    XX(mpls, 137, "mpls")                                                                                              \
     XX(ethernet, 143, "eth")
 
 enum point_index {
@@ -484,15 +484,16 @@ void fs_feed_register(int proto) {
         int parent = proto_get_id_by_filter_name(points[i].filter_name);
         if (parent == -1)
             continue;
-        char *name = wmem_strdup_printf(wmem_epan_scope(), "%s (Flowscope)", proto_get_protocol_short_name(find_protocol_by_id(parent)));
+        char *name = wmem_strdup_printf(wmem_epan_scope(), "%s (Flowscope)",
+                                        proto_get_protocol_short_name(find_protocol_by_id(parent)));
         char *filter = wmem_strdup_printf(wmem_epan_scope(), "flowscope.tap_%s", points[i].filter_name);
         points[i].pino = proto_register_protocol_in_name_only(name, name, filter, parent, FT_PROTOCOL);
     }
     for (size_t i = 0; i < FS_LENGTH_OF(vlan_types); i++) {
         char *name = wmem_strdup_printf(wmem_epan_scope(), "VLAN %04x (Flowscope)", vlan_types[i]);
         char *filter = wmem_strdup_printf(wmem_epan_scope(), "flowscope.tap_vlan_%04x", vlan_types[i]);
-        vlan_pinos[i] = proto_register_protocol_in_name_only(name, name, filter, proto_get_id_by_filter_name("vlan"),
-                                                             FT_PROTOCOL);
+        vlan_pinos[i] =
+            proto_register_protocol_in_name_only(name, name, filter, proto_get_id_by_filter_name("vlan"), FT_PROTOCOL);
     }
 }
 

@@ -8,61 +8,92 @@ static int ett_packet = -1, ett_flow = -1, ett_side[2] = {-1, -1};
 
 /* One line a field: XX(variable, abbreviation, name, type, display, strings, description). Sides are separate. */
 #define PACKET_FIELDS(XX)                                                                                              \
-    XX(flow, "flow", "Flow", FT_UINT32, BASE_DEC, NULL, "Number of the flow in the capture, from 0, in order of first packets")                                                \
-    XX(side, "side", "Side", FT_UINT8, BASE_DEC, VALS(side_names), "Who sent the packet: the initiator of the flow or its responder")                                              \
-    XX(orientation, "orientation", "Orientation", FT_UINT8, BASE_DEC, VALS(orientation_names), "Forward: from the smaller (address, port) to the greater")                                    \
-    XX(state, "state", "State", FT_STRING, BASE_NONE, NULL, "State of the flow after the packet")                                                                       \
-    XX(packets, "packets", "Packet of the flow", FT_UINT32, BASE_DEC, NULL, "Number of the packet in its flow, from 1")                                                \
-    XX(bytes, "bytes", "Bytes so far", FT_UINT64, BASE_DEC | BASE_UNIT_STRING, UNS(&units_byte_bytes), "Frame bytes of the flow up to and with this packet")                      \
-    XX(quoted, "quoted", "Quoted", FT_BOOLEAN, BASE_NONE, TFS(&tfs_yes_no), "Quoted inside an ICMP error: belongs to the flow and is not counted")                                  \
-    XX(retransmission, "retransmission", "Retransmission", FT_BOOLEAN, BASE_NONE, TFS(&tfs_yes_no), "TCP: payload that brings no new sequence number")                          \
-    XX(first_frame, "first_frame", "First frame", FT_FRAMENUM, BASE_NONE, NULL, "First frame of the flow")                                                             \
-    XX(previous_frame, "previous_frame", "Previous frame", FT_FRAMENUM, BASE_NONE, NULL, "Frame of the flow before this one")                                             \
-    XX(next_frame, "next_frame", "Next frame", FT_FRAMENUM, BASE_NONE, NULL, "Frame of the flow after this one; known on the second pass")                                           \
-    XX(last_frame, "last_frame", "Last frame", FT_FRAMENUM, BASE_NONE, NULL, "Last frame of the flow so far")                                                             \
-    XX(rtt, "rtt", "Round-trip time", FT_RELATIVE_TIME, BASE_NONE, NULL, "From the segment that this one acknowledges first, at the point of capture")                                     \
-    XX(anomaly, "anomaly", "Anomaly", FT_STRING, BASE_NONE, NULL, "What is unusual about the packet")                                                                     \
+    XX(flow, "flow", "Flow", FT_UINT32, BASE_DEC, NULL,                                                                \
+       "Number of the flow in the capture, from 0, in order of first packets")                                         \
+    XX(side, "side", "Side", FT_UINT8, BASE_DEC, VALS(side_names),                                                     \
+       "Who sent the packet: the initiator of the flow or its responder")                                              \
+    XX(orientation, "orientation", "Orientation", FT_UINT8, BASE_DEC, VALS(orientation_names),                         \
+       "Forward: from the smaller (address, port) to the greater")                                                     \
+    XX(state, "state", "State", FT_STRING, BASE_NONE, NULL, "State of the flow after the packet")                      \
+    XX(packets, "packets", "Packet of the flow", FT_UINT32, BASE_DEC, NULL,                                            \
+       "Number of the packet in its flow, from 1")                                                                     \
+    XX(bytes, "bytes", "Bytes so far", FT_UINT64, BASE_DEC | BASE_UNIT_STRING, UNS(&units_byte_bytes),                 \
+       "Frame bytes of the flow up to and with this packet")                                                           \
+    XX(quoted, "quoted", "Quoted", FT_BOOLEAN, BASE_NONE, TFS(&tfs_yes_no),                                            \
+       "Quoted inside an ICMP error: belongs to the flow and is not counted")                                          \
+    XX(retransmission, "retransmission", "Retransmission", FT_BOOLEAN, BASE_NONE, TFS(&tfs_yes_no),                    \
+       "TCP: payload that brings no new sequence number")                                                              \
+    XX(first_frame, "first_frame", "First frame", FT_FRAMENUM, BASE_NONE, NULL, "First frame of the flow")             \
+    XX(previous_frame, "previous_frame", "Previous frame", FT_FRAMENUM, BASE_NONE, NULL,                               \
+       "Frame of the flow before this one")                                                                            \
+    XX(next_frame, "next_frame", "Next frame", FT_FRAMENUM, BASE_NONE, NULL,                                           \
+       "Frame of the flow after this one; known on the second pass")                                                   \
+    XX(last_frame, "last_frame", "Last frame", FT_FRAMENUM, BASE_NONE, NULL, "Last frame of the flow so far")          \
+    XX(rtt, "rtt", "Round-trip time", FT_RELATIVE_TIME, BASE_NONE, NULL,                                               \
+       "From the segment that this one acknowledges first, at the point of capture")                                   \
+    XX(anomaly, "anomaly", "Anomaly", FT_STRING, BASE_NONE, NULL, "What is unusual about the packet")                  \
     XX(untracked, "untracked", "Untracked", FT_STRING, BASE_NONE, NULL, "Why the frame belongs to no flow")
 
 #define FLOW_FIELDS(XX)                                                                                                \
-    XX(flow_protocol, "flow.protocol", "Protocol", FT_STRING, BASE_NONE, NULL, "TCP, UDP and so on; IP for a pair of IP addresses, MAC for a pair of link-layer addresses")       \
-    XX(flow_parent, "flow.parent", "Carrier", FT_UINT32, BASE_DEC, NULL, "Flow of the tunnel that the flow came in")                                                   \
-    XX(flow_state, "flow.state", "State", FT_STRING, BASE_NONE, NULL, "Latest state of the flow")                                                             \
-    XX(flow_end, "flow.end", "End", FT_STRING, BASE_NONE, NULL, "Why the flow is over; live if it is not")                                                              \
-    XX(flow_start, "flow.start", "Start", FT_ABSOLUTE_TIME, ABSOLUTE_TIME_LOCAL, NULL, "Time of the first packet")                                                   \
-    XX(flow_duration, "flow.duration", "Duration", FT_RELATIVE_TIME, BASE_NONE, NULL, "From first to last packet")                                                     \
-    XX(flow_packets, "flow.packets", "Packets", FT_UINT64, BASE_DEC, NULL, "Packets of both sides")                                                       \
-    XX(flow_bytes, "flow.bytes", "Frame bytes", FT_UINT64, BASE_DEC | BASE_UNIT_STRING, UNS(&units_byte_bytes), "Frames of both sides, link header and carriers included")                 \
-    XX(flow_ip_bytes, "flow.ip_bytes", "IP bytes", FT_UINT64, BASE_DEC | BASE_UNIT_STRING, UNS(&units_byte_bytes), "From the IP header on, both sides")                \
-    XX(flow_payload_bytes, "flow.payload_bytes", "Payload bytes", FT_UINT64, BASE_DEC | BASE_UNIT_STRING, UNS(&units_byte_bytes), "Above the transport header, both sides, repetitions included") \
-    XX(flow_marks, "flow.marks", "Marks", FT_STRING, BASE_NONE, NULL, "Quality of what is known: midstream, one-sided, truncated, role-flipped, port-reused, fragments, history-full")                                                             \
-    XX(flow_history, "flow.history", "History", FT_STRING, BASE_NONE, NULL, "What happened, in Zeek's letters")                                                       \
-    XX(flow_conn_state, "flow.conn_state", "Connection state", FT_STRING, BASE_NONE, NULL, "Zeek's conn_state")                                                \
-    XX(flow_handshake_syn, "flow.handshake_syn", "SYN to SYN-ACK", FT_RELATIVE_TIME, BASE_NONE, NULL, "Round trip between the point of capture and the responder")                                     \
-    XX(flow_handshake_ack, "flow.handshake_ack", "SYN-ACK to ACK", FT_RELATIVE_TIME, BASE_NONE, NULL, "Round trip between the point of capture and the initiator")
+    XX(flow_protocol, "flow.protocol", "Protocol", FT_STRING, BASE_NONE, NULL,                                         \
+       "TCP, UDP and so on; IP for a pair of IP addresses, MAC for a pair of link-layer addresses")                    \
+    XX(flow_parent, "flow.parent", "Carrier", FT_UINT32, BASE_DEC, NULL, "Flow of the tunnel that the flow came in")   \
+    XX(flow_state, "flow.state", "State", FT_STRING, BASE_NONE, NULL, "Latest state of the flow")                      \
+    XX(flow_end, "flow.end", "End", FT_STRING, BASE_NONE, NULL, "Why the flow is over; live if it is not")             \
+    XX(flow_start, "flow.start", "Start", FT_ABSOLUTE_TIME, ABSOLUTE_TIME_LOCAL, NULL, "Time of the first packet")     \
+    XX(flow_duration, "flow.duration", "Duration", FT_RELATIVE_TIME, BASE_NONE, NULL, "From first to last packet")     \
+    XX(flow_packets, "flow.packets", "Packets", FT_UINT64, BASE_DEC, NULL, "Packets of both sides")                    \
+    XX(flow_bytes, "flow.bytes", "Frame bytes", FT_UINT64, BASE_DEC | BASE_UNIT_STRING, UNS(&units_byte_bytes),        \
+       "Frames of both sides, link header and carriers included")                                                      \
+    XX(flow_ip_bytes, "flow.ip_bytes", "IP bytes", FT_UINT64, BASE_DEC | BASE_UNIT_STRING, UNS(&units_byte_bytes),     \
+       "From the IP header on, both sides")                                                                            \
+    XX(flow_payload_bytes, "flow.payload_bytes", "Payload bytes", FT_UINT64, BASE_DEC | BASE_UNIT_STRING,              \
+       UNS(&units_byte_bytes), "Above the transport header, both sides, repetitions included")                         \
+    XX(flow_marks, "flow.marks", "Marks", FT_STRING, BASE_NONE, NULL,                                                  \
+       "Quality of what is known: midstream, one-sided, truncated, role-flipped, port-reused, fragments, "             \
+       "history-full")                                                                                                 \
+    XX(flow_history, "flow.history", "History", FT_STRING, BASE_NONE, NULL, "What happened, in Zeek's letters")        \
+    XX(flow_conn_state, "flow.conn_state", "Connection state", FT_STRING, BASE_NONE, NULL, "Zeek's conn_state")        \
+    XX(flow_handshake_syn, "flow.handshake_syn", "SYN to SYN-ACK", FT_RELATIVE_TIME, BASE_NONE, NULL,                  \
+       "Round trip between the point of capture and the responder")                                                    \
+    XX(flow_handshake_ack, "flow.handshake_ack", "SYN-ACK to ACK", FT_RELATIVE_TIME, BASE_NONE, NULL,                  \
+       "Round trip between the point of capture and the initiator")
 
-/* Of one side: XX(variable, abbreviation, name, type, display, strings, description) under flowscope.flow.initiator or .responder. */
+/* Of one side: XX(variable, abbreviation, name, type, display, strings, description) under flowscope.flow.initiator or
+ * .responder. */
 #define SIDE_FIELDS(XX)                                                                                                \
-    XX(address, "address", "Address", FT_STRING, BASE_NONE, NULL, "IP or link-layer address")                                                                 \
-    XX(port, "port", "Port", FT_UINT16, BASE_DEC, NULL, "Port; of ICMP the type (initiator) or code (responder)")                                                                              \
-    XX(side_packets, "packets", "Packets", FT_UINT64, BASE_DEC, NULL, "Packets that it sent")                                                                \
-    XX(side_bytes, "bytes", "Frame bytes", FT_UINT64, BASE_DEC | BASE_UNIT_STRING, UNS(&units_byte_bytes), "Frames that it sent")                           \
-    XX(side_ip_bytes, "ip_bytes", "IP bytes", FT_UINT64, BASE_DEC | BASE_UNIT_STRING, UNS(&units_byte_bytes), "From the IP header on")                        \
-    XX(side_payload_bytes, "payload_bytes", "Payload bytes", FT_UINT64, BASE_DEC | BASE_UNIT_STRING, UNS(&units_byte_bytes), "Above the transport header, repetitions included")         \
-    XX(stream_bytes, "stream_bytes", "Stream bytes", FT_UINT64, BASE_DEC | BASE_UNIT_STRING, UNS(&units_byte_bytes), "TCP: each byte once, by sequence numbers, holes included")                 \
-    XX(retransmissions, "retransmissions", "Retransmissions", FT_UINT32, BASE_DEC, NULL, "TCP: segments with payload that brought no new sequence number")                                             \
-    XX(zero_windows, "zero_windows", "Zero windows", FT_UINT32, BASE_DEC, NULL, "TCP: segments that closed its window")                                                      \
-    XX(window_minimum, "window_minimum", "Smallest window", FT_UINT32, BASE_DEC | BASE_UNIT_STRING, UNS(&units_byte_bytes), "TCP: scaled, without SYN and RST")          \
-    XX(window_maximum, "window_maximum", "Largest window", FT_UINT32, BASE_DEC | BASE_UNIT_STRING, UNS(&units_byte_bytes), "TCP: scaled, without SYN and RST")           \
-    XX(rtt_minimum, "rtt_minimum", "Shortest round trip", FT_RELATIVE_TIME, BASE_NONE, NULL, "TCP: of its data, until acknowledged")                                              \
-    XX(rtt_mean, "rtt_mean", "Mean round trip", FT_RELATIVE_TIME, BASE_NONE, NULL, "TCP: of its data, until acknowledged")                                                        \
-    XX(rtt_maximum, "rtt_maximum", "Longest round trip", FT_RELATIVE_TIME, BASE_NONE, NULL, "TCP: of its data, until acknowledged")
+    XX(address, "address", "Address", FT_STRING, BASE_NONE, NULL, "IP or link-layer address")                          \
+    XX(port, "port", "Port", FT_UINT16, BASE_DEC, NULL, "Port; of ICMP the type (initiator) or code (responder)")      \
+    XX(side_packets, "packets", "Packets", FT_UINT64, BASE_DEC, NULL, "Packets that it sent")                          \
+    XX(side_bytes, "bytes", "Frame bytes", FT_UINT64, BASE_DEC | BASE_UNIT_STRING, UNS(&units_byte_bytes),             \
+       "Frames that it sent")                                                                                          \
+    XX(side_ip_bytes, "ip_bytes", "IP bytes", FT_UINT64, BASE_DEC | BASE_UNIT_STRING, UNS(&units_byte_bytes),          \
+       "From the IP header on")                                                                                        \
+    XX(side_payload_bytes, "payload_bytes", "Payload bytes", FT_UINT64, BASE_DEC | BASE_UNIT_STRING,                   \
+       UNS(&units_byte_bytes), "Above the transport header, repetitions included")                                     \
+    XX(stream_bytes, "stream_bytes", "Stream bytes", FT_UINT64, BASE_DEC | BASE_UNIT_STRING, UNS(&units_byte_bytes),   \
+       "TCP: each byte once, by sequence numbers, holes included")                                                     \
+    XX(retransmissions, "retransmissions", "Retransmissions", FT_UINT32, BASE_DEC, NULL,                               \
+       "TCP: segments with payload that brought no new sequence number")                                               \
+    XX(zero_windows, "zero_windows", "Zero windows", FT_UINT32, BASE_DEC, NULL,                                        \
+       "TCP: segments that closed its window")                                                                         \
+    XX(window_minimum, "window_minimum", "Smallest window", FT_UINT32, BASE_DEC | BASE_UNIT_STRING,                    \
+       UNS(&units_byte_bytes), "TCP: scaled, without SYN and RST")                                                     \
+    XX(window_maximum, "window_maximum", "Largest window", FT_UINT32, BASE_DEC | BASE_UNIT_STRING,                     \
+       UNS(&units_byte_bytes), "TCP: scaled, without SYN and RST")                                                     \
+    XX(rtt_minimum, "rtt_minimum", "Shortest round trip", FT_RELATIVE_TIME, BASE_NONE, NULL,                           \
+       "TCP: of its data, until acknowledged")                                                                         \
+    XX(rtt_mean, "rtt_mean", "Mean round trip", FT_RELATIVE_TIME, BASE_NONE, NULL,                                     \
+       "TCP: of its data, until acknowledged")                                                                         \
+    XX(rtt_maximum, "rtt_maximum", "Longest round trip", FT_RELATIVE_TIME, BASE_NONE, NULL,                            \
+       "TCP: of its data, until acknowledged")
 
 #define DECLARE(variable, abbreviation, name, type, display, strings, description) static int hf_##variable = -1;
 PACKET_FIELDS(DECLARE)
 FLOW_FIELDS(DECLARE)
 #undef DECLARE
-#define DECLARE(variable, abbreviation, name, type, display, strings, description) static int hf_##variable[2] = {-1, -1};
+#define DECLARE(variable, abbreviation, name, type, display, strings, description)                                     \
+    static int hf_##variable[2] = {-1, -1};
 SIDE_FIELDS(DECLARE)
 #undef DECLARE
 
@@ -85,21 +116,40 @@ void fs_fields_register(int proto) {
     static hf_register_info fields[] = {PACKET_FIELDS(FIELD) FLOW_FIELDS(FIELD)};
 #undef FIELD
 #define FIELD(variable, abbreviation, name, type, display, strings, description)                                       \
-    {&hf_##variable[0], {name, "flowscope.flow.initiator." abbreviation, type, display, strings, 0, description, HFILL}}, \
-    {&hf_##variable[1], {name, "flowscope.flow.responder." abbreviation, type, display, strings, 0, description, HFILL}},
+    {&hf_##variable[0],                                                                                                \
+     {name, "flowscope.flow.initiator." abbreviation, type, display, strings, 0, description, HFILL}},                 \
+        {&hf_##variable[1],                                                                                            \
+         {name, "flowscope.flow.responder." abbreviation, type, display, strings, 0, description, HFILL}},
     static hf_register_info side_fields[] = {SIDE_FIELDS(FIELD)};
 #undef FIELD
     static int *subtrees[] = {&ett_packet, &ett_flow, &ett_side[0], &ett_side[1]};
     static ei_register_info infos[] = {
-        {&ei_rst_out_of_window, {"flowscope.expert.rst_out_of_window", PI_SEQUENCE, PI_WARN, "Reset outside the receiver's window: not taken as the end of the flow", EXPFILL}},
-        {&ei_syn_in_flow, {"flowscope.expert.syn_in_flow", PI_SEQUENCE, PI_WARN, "SYN with a new sequence number inside an open connection", EXPFILL}},
-        {&ei_port_reuse, {"flowscope.expert.port_reuse", PI_SEQUENCE, PI_NOTE, "Addresses and ports are used again by a new connection", EXPFILL}},
-        {&ei_syn_ack_mismatch, {"flowscope.expert.syn_ack_mismatch", PI_SEQUENCE, PI_WARN, "SYN-ACK acknowledges another sequence number than the SYN's", EXPFILL}},
-        {&ei_bad_flags, {"flowscope.expert.bad_flags", PI_PROTOCOL, PI_WARN, "Impossible combination of TCP flags", EXPFILL}},
-        {&ei_after_end, {"flowscope.expert.after_end", PI_SEQUENCE, PI_WARN, "Data after the connection was reset or closed", EXPFILL}},
-        {&ei_ack_unseen, {"flowscope.expert.ack_unseen", PI_SEQUENCE, PI_NOTE, "Acknowledges data that the capture does not hold", EXPFILL}},
-        {&ei_time_backwards, {"flowscope.expert.time_backwards", PI_SEQUENCE, PI_NOTE, "Earlier than the flow's packet before it", EXPFILL}},
-        {&ei_eviction, {"flowscope.expert.eviction", PI_SEQUENCE, PI_NOTE, "Flow table full: a live flow was ended to make room", EXPFILL}},
+        {&ei_rst_out_of_window,
+         {"flowscope.expert.rst_out_of_window", PI_SEQUENCE, PI_WARN,
+          "Reset outside the receiver's window: not taken as the end of the flow", EXPFILL}},
+        {&ei_syn_in_flow,
+         {"flowscope.expert.syn_in_flow", PI_SEQUENCE, PI_WARN,
+          "SYN with a new sequence number inside an open connection", EXPFILL}},
+        {&ei_port_reuse,
+         {"flowscope.expert.port_reuse", PI_SEQUENCE, PI_NOTE, "Addresses and ports are used again by a new connection",
+          EXPFILL}},
+        {&ei_syn_ack_mismatch,
+         {"flowscope.expert.syn_ack_mismatch", PI_SEQUENCE, PI_WARN,
+          "SYN-ACK acknowledges another sequence number than the SYN's", EXPFILL}},
+        {&ei_bad_flags,
+         {"flowscope.expert.bad_flags", PI_PROTOCOL, PI_WARN, "Impossible combination of TCP flags", EXPFILL}},
+        {&ei_after_end,
+         {"flowscope.expert.after_end", PI_SEQUENCE, PI_WARN, "Data after the connection was reset or closed",
+          EXPFILL}},
+        {&ei_ack_unseen,
+         {"flowscope.expert.ack_unseen", PI_SEQUENCE, PI_NOTE, "Acknowledges data that the capture does not hold",
+          EXPFILL}},
+        {&ei_time_backwards,
+         {"flowscope.expert.time_backwards", PI_SEQUENCE, PI_NOTE, "Earlier than the flow's packet before it",
+          EXPFILL}},
+        {&ei_eviction,
+         {"flowscope.expert.eviction", PI_SEQUENCE, PI_NOTE, "Flow table full: a live flow was ended to make room",
+          EXPFILL}},
     };
     proto_flowscope = proto;
     proto_register_field_array(proto, fields, (int)FS_LENGTH_OF(fields));
@@ -150,7 +200,8 @@ static void show_side(const struct place *parent, const struct fs_flow_info *inf
     fs_text_endpoint(info, side, text, sizeof text);
     proto_item *item;
     struct place place = {parent->tvb, NULL};
-    place.tree = proto_tree_add_subtree_format(parent->tree, parent->tvb, 0, 0, ett_side[side], &item, "%s %s", side == FS_INITIATOR ? "Initiator" : "Responder", text);
+    place.tree = proto_tree_add_subtree_format(parent->tree, parent->tvb, 0, 0, ett_side[side], &item, "%s %s",
+                                               side == FS_INITIATOR ? "Initiator" : "Responder", text);
     proto_item_set_generated(item);
     fs_text_address(info, side, text, sizeof text);
     add_text(&place, hf_address[side], text);
@@ -191,7 +242,9 @@ static void show_flow(const struct place *parent, const struct fs_flow_info *inf
     char text[FS_TEXT_MARKS];
     proto_item *item;
     struct place place = {parent->tvb, NULL};
-    place.tree = proto_tree_add_subtree_format(parent->tree, parent->tvb, 0, 0, ett_flow, &item, "Flow in all: %" PRIu64 " packets, %s", info->side[0].packets + info->side[1].packets, fs_state_name(info->state));
+    place.tree = proto_tree_add_subtree_format(
+        parent->tree, parent->tvb, 0, 0, ett_flow, &item, "Flow in all: %" PRIu64 " packets, %s",
+        info->side[0].packets + info->side[1].packets, fs_state_name(info->state));
     proto_item_set_generated(item);
     fs_text_protocol(info, text, sizeof text);
     add_text(&place, hf_flow_protocol, text);
@@ -214,9 +267,11 @@ static void show_flow(const struct place *parent, const struct fs_flow_info *inf
 
 /* ---- the packet ---- */
 
-static proto_item *show_summary(const struct place *place, const struct fs_record *record, const struct fs_flow_info *info) {
+static proto_item *show_summary(const struct place *place, const struct fs_record *record,
+                                const struct fs_flow_info *info) {
     if (!info)
-        return proto_tree_add_protocol_format(place->tree, proto_flowscope, place->tvb, 0, 0, "Flowscope, flow %u (forgotten)", record->flow);
+        return proto_tree_add_protocol_format(place->tree, proto_flowscope, place->tvb, 0, 0,
+                                              "Flowscope, flow %u (forgotten)", record->flow);
     char protocol[16], initiator[FS_TEXT_ENDPOINT], responder[FS_TEXT_ENDPOINT];
     fs_text_protocol(info, protocol, sizeof protocol);
     fs_text_endpoint(info, FS_INITIATOR, initiator, sizeof initiator);
@@ -290,7 +345,8 @@ void fs_fields_show(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree) {
     int reject = tree ? fs_store_reject(pinfo->num) : FS_REJECT_NONE;
     if (reject == FS_REJECT_NONE)
         return;
-    proto_item *item = proto_tree_add_protocol_format(tree, proto_flowscope, tvb, 0, 0, "Flowscope, no flow: %s", fs_reject_text(reject));
+    proto_item *item = proto_tree_add_protocol_format(tree, proto_flowscope, tvb, 0, 0, "Flowscope, no flow: %s",
+                                                      fs_reject_text(reject));
     proto_item_set_generated(item);
     struct place place = {tvb, proto_item_add_subtree(item, ett_packet)};
     add_text(&place, hf_untracked, fs_reject_slug(reject));

@@ -263,7 +263,7 @@ static tap_param filter_parameter[] = {{PARAM_FILTER, "filter", "Filter", NULL, 
 void fs_flows_register(void) {
     if (fs_tap_is_tshark()) {
         static stat_tap_ui text = {REGISTER_PACKET_STAT_GROUP_UNSORTED, "Flowscope Flows", "flowscope,flows", text_init,
-                                   FS_LENGTH_OF(filter_parameter), filter_parameter};
+                                   FS_LENGTH_OF(filter_parameter),      filter_parameter};
         register_stat_tap_ui(&text, NULL);
         return;
     }

@@ -6,8 +6,8 @@
 
 enum { WORD = 8, WORDS = (sizeof(struct fs_flow_info) + WORD - 1) / WORD };
 
-/* For each word of eight bytes: a byte that says which of them follow, then these. Zero words in a row are common at the
- * end of what is not TCP, so the number of words comes first. */
+/* For each word of eight bytes: a byte that says which of them follow, then these. Zero words in a row are common at
+ * the end of what is not TCP, so the number of words comes first. */
 void *fs_pack(const struct fs_flow_info *info) {
     uint8_t plain[WORDS * WORD] = {0};
     uint8_t packed[1 + WORDS * (1 + WORD)];

@@ -54,19 +54,19 @@ void fs_prefs_configure(struct fs_pipeline_config *config) {
 
 void fs_prefs_register(int proto) {
     module_t *module = prefs_register_protocol(proto, NULL);
-    prefs_register_bool_preference(
-        module, "track", "Track flows",
-        "Count every packet into its flow. Costs about 2 % of the time that dissection takes, and 24 bytes a frame plus "
-        "about 150 bytes a flow. If off, all flowscope fields and tables are empty.",
-        &edited.track);
-    prefs_register_uint_preference(
-        module, "timeout_tcp", "Idle timeout of TCP flows (seconds)",
-        "A TCP flow ends when it was silent for this long (1 to 31536000). A later packet starts a new flow. Short timeouts "
-        "save memory and split slow connections.",
-        10, &edited.timeout_tcp);
-    prefs_register_uint_preference(
-        module, "timeout_udp", "Idle timeout of UDP flows (seconds)",
-        "A UDP flow ends when it was silent for this long (1 to 31536000).", 10, &edited.timeout_udp);
+    prefs_register_bool_preference(module, "track", "Track flows",
+                                   "Count every packet into its flow. Costs about 2 % of the time that dissection "
+                                   "takes, and 24 bytes a frame plus "
+                                   "about 150 bytes a flow. If off, all flowscope fields and tables are empty.",
+                                   &edited.track);
+    prefs_register_uint_preference(module, "timeout_tcp", "Idle timeout of TCP flows (seconds)",
+                                   "A TCP flow ends when it was silent for this long (1 to 31536000). A later packet "
+                                   "starts a new flow. Short timeouts "
+                                   "save memory and split slow connections.",
+                                   10, &edited.timeout_tcp);
+    prefs_register_uint_preference(module, "timeout_udp", "Idle timeout of UDP flows (seconds)",
+                                   "A UDP flow ends when it was silent for this long (1 to 31536000).", 10,
+                                   &edited.timeout_udp);
     prefs_register_uint_preference(
         module, "timeout_other", "Idle timeout of other flows (seconds)",
         "A flow that is neither TCP nor UDP ends when it was silent for this long (1 to 31536000).", 10,
@@ -76,11 +76,11 @@ void fs_prefs_register(int proto) {
         "Equal addresses and ports in different VLANs are different flows. Leave it off if the two directions of a "
         "connection use different VLANs. Costs nothing measurable.",
         &edited.key_vlan);
-    prefs_register_bool_preference(
-        module, "key_tunnel", "Keep tunnels apart",
-        "Equal addresses and ports in different tunnels (VXLAN and Geneve VNI, GRE key, ERSPAN session, GTP-U endpoints) are "
-        "different flows. Costs nothing measurable.",
-        &edited.key_tunnel);
+    prefs_register_bool_preference(module, "key_tunnel", "Keep tunnels apart",
+                                   "Equal addresses and ports in different tunnels (VXLAN and Geneve VNI, GRE key, "
+                                   "ERSPAN session, GTP-U endpoints) are "
+                                   "different flows. Costs nothing measurable.",
+                                   &edited.key_tunnel);
     prefs_register_bool_preference(
         module, "key_interface", "Keep interfaces apart",
         "Equal addresses and ports on different capture interfaces are different flows. Leave it off if one interface "
@@ -90,12 +90,13 @@ void fs_prefs_register(int proto) {
         module, "roles_by_syn", "The sender of the SYN is the initiator",
         "If off, the sender of the first packet in the capture always is the initiator. Costs nothing.",
         &edited.roles_by_syn);
-    prefs_register_uint_preference(
-        module, "max_flows", "Flows to keep",
-        "At most this many flows are tracked at once, and at most this many ended ones are remembered (1 to 2147483647). When "
-        "full, the flow that would expire first is ended, and the oldest ended one is forgotten. About 320 bytes for each live and "
-        "150 for each ended flow.",
-        10, &edited.max_flows);
+    prefs_register_uint_preference(module, "max_flows", "Flows to keep",
+                                   "At most this many flows are tracked at once, and at most this many ended ones are "
+                                   "remembered (1 to 2147483647). When "
+                                   "full, the flow that would expire first is ended, and the oldest ended one is "
+                                   "forgotten. About 320 bytes for each live and "
+                                   "150 for each ended flow.",
+                                   10, &edited.max_flows);
     prefs_register_uint_preference(
         module, "max_frames", "Frames to remember (0: all)",
         "Frames after this one are counted into their flows, but have no flowscope fields. 24 bytes a frame.", 10,

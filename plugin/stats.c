@@ -357,8 +357,10 @@ static void gui_init(stat_tap_table_ui *ui) {
     stat_tap_add_table(ui, table);
 }
 
-/* A table has no call at the end: the lines are written while frames come, at powers of two and whenever a frame ends the file. */
-static bool is_time_to_write(const struct summary *summary, const packet_info *pinfo, const struct fs_pipeline_stats *all) {
+/* A table has no call at the end: the lines are written while frames come, at powers of two and whenever a frame ends
+ * the file. */
+static bool is_time_to_write(const struct summary *summary, const packet_info *pinfo,
+                             const struct fs_pipeline_stats *all) {
     bool power = (summary->frames & (summary->frames - 1)) == 0;
     return power || pinfo->num >= all->frames || summary->frames % 1024 == 0;
 }
@@ -382,8 +384,9 @@ static tap_param filter_parameter[] = {{PARAM_FILTER, "filter", "Filter", NULL, 
 
 void fs_stats_register(void) {
     if (fs_tap_is_tshark()) {
-        static stat_tap_ui stats = {REGISTER_PACKET_STAT_GROUP_UNSORTED, "Flowscope Summary", "flowscope,stats",
-                                    text_init, FS_LENGTH_OF(filter_parameter), filter_parameter};
+        static stat_tap_ui stats = {
+            REGISTER_PACKET_STAT_GROUP_UNSORTED, "Flowscope Summary", "flowscope,stats", text_init,
+            FS_LENGTH_OF(filter_parameter),      filter_parameter};
         static stat_tap_ui plain = {REGISTER_PACKET_STAT_GROUP_UNSORTED, "Flowscope", "flowscope", plain_init, 0, NULL};
         register_stat_tap_ui(&stats, NULL);
         register_stat_tap_ui(&plain, NULL);

@@ -150,15 +150,22 @@ bool fs_store_is_open(void) {
 
 /* ---- sparse values ---- */
 
+/* Both kinds of entry begin with the frame. */
+static uint32_t frame_of(const GArray *array, guint i) {
+    /* GLib's function takes no const, and changes nothing. */
+    size_t size = g_array_get_element_size((GArray *)(uintptr_t)array);
+    uint32_t frame;
+    memcpy(&frame, array->data + i * size, sizeof frame);
+    return frame;
+}
+
 /* First entry of at least this frame. */
 static guint first_entry(const GArray *array, uint32_t frame) {
     guint low = 0;
     guint high = array->len;
     while (low < high) {
         guint middle = low + (high - low) / 2;
-        /* Both kinds of entry begin with the frame. */
-        const uint32_t *at = (const uint32_t *)(const void *)(array->data + middle * g_array_get_element_size((GArray *)(uintptr_t)array));
-        if (*at < frame)
+        if (frame_of(array, middle) < frame)
             low = middle + 1;
         else
             high = middle;
@@ -169,8 +176,7 @@ static guint first_entry(const GArray *array, uint32_t frame) {
 /* A frame that is dissected anew for the first time takes back what was there, and what came after. */
 static void truncate_from(GArray *array, uint32_t frame) {
     /* As a rule, the last entry is of an earlier frame. */
-    guint size = g_array_get_element_size(array);
-    if (array->len && *(const uint32_t *)(const void *)(array->data + (size_t)(array->len - 1) * size) >= frame)
+    if (array->len && frame_of(array, array->len - 1) >= frame)
         g_array_set_size(array, first_entry(array, frame));
 }
 
@@ -233,7 +239,8 @@ int fs_store_reject(uint32_t frame) {
 }
 
 static struct fs_record record_of(const struct fs_verdict *verdict) {
-    struct fs_record record = {.flow = verdict->flow_id >= FS_RECORD_NO_FLOW ? FS_RECORD_NO_FLOW - 1 : (uint32_t)verdict->flow_id,
+    struct fs_record record = {.flow = verdict->flow_id >= FS_RECORD_NO_FLOW ? FS_RECORD_NO_FLOW - 1
+                                                                             : (uint32_t)verdict->flow_id,
                                .previous = verdict->previous_frame,
                                .packet = (uint32_t)verdict->packet,
                                .bytes_low = (uint32_t)verdict->bytes,

@@ -9,12 +9,12 @@
 #include "flowscope/pipeline.h"
 
 enum fs_record_bit {
-    FS_RECORD_STATE = 0x000f,    /* enum fs_state after the packet; of an untracked frame: enum fs_reject */
-    FS_RECORD_SIDE = 0x0010,     /* from the responder */
+    FS_RECORD_STATE = 0x000f, /* enum fs_state after the packet; of an untracked frame: enum fs_reject */
+    FS_RECORD_SIDE = 0x0010,  /* from the responder */
     FS_RECORD_REVERSE = 0x0020,
     FS_RECORD_QUOTED = 0x0040,
-    FS_RECORD_MORE = 0x0080,     /* the frame has further packets */
-    FS_RECORD_RTT = 0x0100,      /* it measured a round-trip time */
+    FS_RECORD_MORE = 0x0080, /* the frame has further packets */
+    FS_RECORD_RTT = 0x0100,  /* it measured a round-trip time */
     FS_RECORD_ANOMALY = 0x0200,
     FS_RECORD_RETRANSMISSION = 0x0400,
     FS_RECORD_SET = 0x8000
@@ -25,10 +25,10 @@ struct fs_record {
     uint32_t flow;     /* id, or FS_RECORD_NO_FLOW */
     uint32_t previous; /* frames of the flow before and after this one; 0: none */
     uint32_t next;
-    uint32_t packet;   /* number in the flow, from 1 */
+    uint32_t packet;    /* number in the flow, from 1 */
     uint32_t bytes_low; /* of the flow so far, on the wire */
     uint16_t bytes_high;
-    uint16_t bits;     /* enum fs_record_bit */
+    uint16_t bits; /* enum fs_record_bit */
 };
 
 #define FS_RECORD_NO_FLOW UINT32_MAX

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the tables listen to. Two taps: "flowscope", one record a packet of a frame, and "flowscope_frame", one a frame. */
+/* What the tables listen to. Two taps: "flowscope", one record a packet of a frame, and "flowscope_frame", one a frame.
+ */
 #ifndef FS_PLUGIN_TAP_H
 #define FS_PLUGIN_TAP_H
 

@@ -71,9 +71,9 @@ void fs_text_marks(unsigned marks, char *text, size_t size) {
     static const struct {
         unsigned mark;
         const char *name;
-    } names[] = {{FS_MARK_MIDSTREAM, "midstream"},       {FS_MARK_ONE_SIDED, "one-sided"},
-                 {FS_MARK_TRUNCATED, "truncated"},       {FS_MARK_ROLE_FLIPPED, "role-flipped"},
-                 {FS_MARK_PORT_REUSED, "port-reused"},   {FS_MARK_FRAGMENTS, "fragments"},
+    } names[] = {{FS_MARK_MIDSTREAM, "midstream"},      {FS_MARK_ONE_SIDED, "one-sided"},
+                 {FS_MARK_TRUNCATED, "truncated"},      {FS_MARK_ROLE_FLIPPED, "role-flipped"},
+                 {FS_MARK_PORT_REUSED, "port-reused"},  {FS_MARK_FRAGMENTS, "fragments"},
                  {FS_MARK_HISTORY_FULL, "history-full"}};
     text[0] = '\0';
     for (size_t i = 0; i < FS_LENGTH_OF(names); i++) {

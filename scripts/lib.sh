@@ -1,13 +1,8 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
-# What the scripts share. Source it; it sets `root` and changes nothing else.
+# What the scripts share. Source it; it sets `root` and the totals of tests.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-
-# Ninja where there is one; a build folder that exists keeps its own generator.
-if [ -z "${CMAKE_GENERATOR:-}" ] && command -v ninja >/dev/null; then
-    export CMAKE_GENERATOR=Ninja
-fi
 
 die() {
     printf '%s: %s\n' "${0##*/}" "$*" >&2
@@ -45,10 +40,19 @@ default_capture() {
     die "no capture in $root/pcaps"
 }
 
+# Ninja where there is one; a build folder that exists keeps its own generator. Asked for late: scripts/deps may just have
+# installed it.
+choose_generator() {
+    if [ -z "${CMAKE_GENERATOR:-}" ] && command -v ninja >/dev/null; then
+        export CMAKE_GENERATOR=Ninja
+    fi
+}
+
 # configure_and_build PRESET [CMAKE-ARGUMENT...]
 configure_and_build() {
     local preset=$1
     shift
+    choose_generator
     (cd "$root" && cmake --preset "$preset" "$@" && cmake --build --preset "$preset" -j "$(jobs)")
 }
 

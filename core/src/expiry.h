@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* When flows expire: a timing wheel, kept lazily.
  *
- * A flow hangs in the slot of a tick at or before its deadline. A packet moves the deadline without touching the wheel; the slot is put right when the
- * wheel comes to it, once a timeout at most. So a packet costs nothing here, sweeps cost O(expired), timeouts may be
- * any number, and the first slots also tell whom to evict. An LRU list would touch two foreign cache lines a packet. */
+ * A flow hangs in the slot of a tick at or before its deadline. A packet moves the deadline without touching the wheel;
+ * the slot is put right when the wheel comes to it, once a timeout at most. So a packet costs nothing here, sweeps cost
+ * O(expired), timeouts may be any number, and the first slots also tell whom to evict. An LRU list would touch two
+ * foreign cache lines a packet. */
 #ifndef FS_EXPIRY_H
 #define FS_EXPIRY_H
 
@@ -15,7 +16,7 @@ struct fs__expiry {
     struct fs__flow_table *table;
     uint64_t cursor;   /* tick up to which everything idle has ended; no deadline lies before it */
     uint64_t earliest; /* another tick before which no deadline lies: where the search for a victim begins */
-    unsigned shift;  /* nanoseconds >> shift = tick */
+    unsigned shift;    /* nanoseconds >> shift = tick */
     bool started;
     uint64_t occupied[FS__SLOTS / 64]; /* one bit a slot */
     uint32_t slots[FS__SLOTS];         /* first flow, or FS__NONE */

@@ -29,7 +29,7 @@ struct ip {
     const uint8_t *source, *destination;
     uint32_t length; /* of header and payload, as the header says */
     uint32_t flow_label;
-    uint16_t flags;  /* enum fs_packet_flag */
+    uint16_t flags; /* enum fs_packet_flag */
     uint8_t family;
     uint8_t protocol; /* behind all extension headers */
     uint8_t ttl;
@@ -89,8 +89,8 @@ static uint32_t domain_of(const struct fs__walk *walk) {
     return fs_domain_mix(walk->domain, FS_DOMAIN_TUNNEL, walk->tunnel_number);
 }
 
-/* Which way a packet goes is as good as random, so the two functions that put its endpoints in order have no branch that
- * depends on it: a third of the time that a plain packet takes. */
+/* Which way a packet goes is as good as random, so the two functions that put its endpoints in order have no branch
+ * that depends on it: a third of the time that a plain packet takes. */
 static inline bool order_ipv4(struct fs_key *key, const uint8_t *source, const uint8_t *destination,
                               uint16_t source_port, uint16_t destination_port, bool keep) {
     uint64_t a = (uint64_t)fs__be32(source) << 16 | source_port;
@@ -265,7 +265,8 @@ static uint32_t gtpu_header(const struct fs__walk *walk) {
     return length;
 }
 
-/* Each direction has a TEID of its own, which would keep the two apart: the pair of the tunnel's endpoints stands for it. */
+/* Each direction has a TEID of its own, which would keep the two apart: the pair of the tunnel's endpoints stands for
+ * it. */
 static uint64_t endpoints_number(const struct fs_packet *carrier) {
     struct fs_key key = carrier->key;
     key.port[0] = key.port[1] = 0;
@@ -330,8 +331,9 @@ static unsigned tunnel_of_port(uint16_t port) {
     }
 }
 
-/* The port that names the tunnel of a datagram, or 0. Replies may come from it, so either will do, the destination first.
- * A port of the system range belongs to its own service, and the other is a client's that looks like a tunnel's. */
+/* The port that names the tunnel of a datagram, or 0. Replies may come from it, so either will do, the destination
+ * first. A port of the system range belongs to its own service, and the other is a client's that looks like a tunnel's.
+ */
 static uint16_t tunnel_port(uint16_t source, uint16_t destination, unsigned tunnels) {
     const uint16_t system_ports = 1024;
     if (source < system_ports || destination < system_ports)
@@ -822,9 +824,9 @@ void fs_extract_config_defaults(struct fs_extract_config *config) {
 
 /* ---- the straight way ---- */
 
-/* Ethernet with up to two tags, an IP header with nothing unusual about it, TCP or UDP without a tunnel: most of what is
- * captured. Here it is read in one go, in half the time that the walk takes to the same result. Whatever is not of that
- * kind is left to the walk. */
+/* Ethernet with up to two tags, an IP header with nothing unusual about it, TCP or UDP without a tunnel: most of what
+ * is captured. Here it is read in one go, in half the time that the walk takes to the same result. Whatever is not of
+ * that kind is left to the walk. */
 struct straight {
     const uint8_t *data;
     uint32_t ip, transport, end; /* offsets; `end` of the IP packet */

@@ -22,13 +22,13 @@ struct fs__walk {
     uint32_t end;
     uint32_t captured;
     uint32_t wire_len;
-    uint32_t body;            /* what follows the link-layer addresses */
-    uint32_t domain;          /* of interface and all VLAN tags so far */
-    bool has_tunnel_number;   /* that of the tunnel which is being read belongs to the domain too */
+    uint32_t body;          /* what follows the link-layer addresses */
+    uint32_t domain;        /* of interface and all VLAN tags so far */
+    bool has_tunnel_number; /* that of the tunnel which is being read belongs to the domain too */
     uint64_t tunnel_number;
-    const uint8_t *source;    /* link-layer addresses of six bytes, or NULL */
+    const uint8_t *source; /* link-layer addresses of six bytes, or NULL */
     const uint8_t *destination;
-    unsigned tags;            /* VLAN tags and labels since the last tunnel */
+    unsigned tags; /* VLAN tags and labels since the last tunnel */
 };
 
 enum fs__ethertype {

@@ -332,8 +332,8 @@ static int radiotap(struct fs__walk *walk) {
 
 /* ---- Linux cooked captures ---- */
 
-/* They have no destination address, so without IP there is no pair. `hardware` is the kind of the interface; the type is an
- * ethertype, or one of Linux's own below those. */
+/* They have no destination address, so without IP there is no pair. `hardware` is the kind of the interface; the type
+ * is an ethertype, or one of Linux's own below those. */
 static int cooked(struct fs__walk *walk, uint16_t hardware, uint16_t type) {
     enum { HARDWARE_80211 = 801, HARDWARE_RADIOTAP = 803, TYPE_ETHERNET = 3, TYPE_LLC = 4, TYPE_PPP = 7 };
     if (hardware == HARDWARE_80211)

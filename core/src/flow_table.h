@@ -18,7 +18,7 @@
 enum fs__flow_bit {
     FS__ORIENTATION = 0x01, /* enum fs_orientation of the initiator's packets */
     FS__LIVE = 0x02,
-    FS__OPENED = 0x04, /* the established event was due */
+    FS__OPENED = 0x04,  /* the established event was due */
     FS__SEEN_SHIFT = 3, /* two bits: side 0, side 1 has sent */
     FS__CLASS_SHIFT = 5 /* three bits: enum fs_timeout_class */
 };
@@ -81,7 +81,7 @@ struct fs__slab {
     void **chunks;
     size_t item_size;
     uint32_t chunk_count, chunk_room;
-    uint32_t used;  /* numbers handed out so far; the rest are free and not chained */
+    uint32_t used; /* numbers handed out so far; the rest are free and not chained */
 };
 
 struct fs__flow_table {
@@ -138,7 +138,7 @@ uint32_t fs__flow_table_take(struct fs__flow_table *table, bool is_tcp);
 void fs__flow_table_enter(struct fs__flow_table *table, uint32_t flow, uint32_t tag);
 
 /* Take a flow out of the index and free its number. */
-void fs__flow_table_remove(struct fs__flow_table *table, uint32_t flow, uint32_t tag);
+void fs__flow_table_remove(struct fs__flow_table *table, uint32_t number, uint32_t tag);
 
 /* Longest run of entries that a look-up of a live flow walks. For tests. */
 size_t fs__flow_table_longest_probe(const struct fs__flow_table *table);

@@ -60,11 +60,11 @@ struct icmp_pair {
 };
 
 static const struct icmp_pair icmp_pairs[] = {
-    {8, 0, true},    /* echo, RFC 792 */
-    {13, 14, true},  /* timestamp */
-    {15, 16, true},  /* information */
-    {17, 18, true},  /* address mask, RFC 950 */
-    {10, 9, false},  /* router solicitation and advertisement, RFC 1256 */
+    {8, 0, true},   /* echo, RFC 792 */
+    {13, 14, true}, /* timestamp */
+    {15, 16, true}, /* information */
+    {17, 18, true}, /* address mask, RFC 950 */
+    {10, 9, false}, /* router solicitation and advertisement, RFC 1256 */
 };
 
 static const struct icmp_pair icmpv6_pairs[] = {
@@ -89,8 +89,7 @@ enum fs_orientation fs_key_set_icmp(struct fs_key *key, enum fs_family family, c
                                     const void *destination, uint8_t protocol, uint8_t type, uint8_t code,
                                     uint16_t identifier, bool directional) {
     bool reverse = compare_addresses(family, source, destination) > 0 && !directional;
-    enum fs_orientation orientation =
-        set_addresses(key, FS_KEY_5TUPLE, family, source, destination, protocol, reverse);
+    enum fs_orientation orientation = set_addresses(key, FS_KEY_5TUPLE, family, source, destination, protocol, reverse);
     const struct icmp_pair *pair = find_pair(protocol, type);
     uint8_t request = pair ? pair->request : type;
     key->port[0] = (uint16_t)(request << 8 | code);

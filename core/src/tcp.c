@@ -262,8 +262,8 @@ static uint64_t stop_timer(struct fs__tcp_side *peer, struct fs__tcp_more *more,
     return rtt_ns;
 }
 
-static void start_timer(struct fs__tcp_side *self, const struct fs__tcp_side_more *more,
-                        const struct fs_packet *packet, uint32_t end, bool fresh) {
+static void start_timer(struct fs__tcp_side *self, const struct fs__tcp_side_more *more, const struct fs_packet *packet,
+                        uint32_t end, bool fresh) {
     unsigned flags = packet->tcp.flags;
     if (self->flags & FS_TCP_RST)
         return;

@@ -48,9 +48,9 @@ struct fs__tcp_side {
     uint32_t ack;       /* highest acknowledgement received */
     uint32_t timed_seq; /* end of the timed segment; after an RST of the side: number of the latest one */
     uint16_t window_minimum, window_maximum; /* unscaled; minimum > maximum: none seen */
-    uint16_t bits;      /* enum fs__side_bit */
-    uint8_t flags;      /* union of flags sent */
-    uint8_t used;       /* enum fs__used */
+    uint16_t bits;                           /* enum fs__side_bit */
+    uint8_t flags;                           /* union of flags sent */
+    uint8_t used;                            /* enum fs__used */
 };
 
 struct fs__tcp {
@@ -58,7 +58,7 @@ struct fs__tcp {
 };
 
 struct fs__tcp_side_more {
-    uint64_t rtt;            /* sum of samples in µs << 24 | number of samples */
+    uint64_t rtt; /* sum of samples in µs << 24 | number of samples */
     uint32_t rtt_minimum_us, rtt_maximum_us;
     unsigned retransmissions : 20; /* saturating */
     unsigned next_wraps : 12;      /* times that `next` has passed isn; saturating: 16 TiB */
@@ -70,7 +70,7 @@ enum { FS__COUNT_MAX = (1 << 20) - 1, FS__WRAPS_MAX = (1 << 12) - 1 };
 
 struct fs__tcp_more {
     struct fs__tcp_side_more side[2];
-    uint64_t history[2]; /* 12 letters of 5 bits each from bit 0 on, their number in the top 4 bits */
+    uint64_t history[2];      /* 12 letters of 5 bits each from bit 0 on, their number in the top 4 bits */
     uint32_t handshake_us[2]; /* of the SYN of each side; UINT32_MAX: not seen */
 };
 
@@ -81,7 +81,7 @@ _Static_assert(sizeof(struct fs__tcp_more) == 72, "a TCP flow's cost");
 struct fs__tcp_result {
     uint64_t rtt_ns; /* FS_NO_TIME if it measured none */
     unsigned anomalies;
-    uint8_t state; /* enum fs_state after it */
+    uint8_t state;    /* enum fs_state after it */
     bool established; /* the condition holds */
     bool retransmission;
 };

@@ -262,7 +262,8 @@ static uint32_t label_of(const struct fs_packet *packet) {
     return packet->flags & FS_PACKET_FLOW_LABEL ? packet->flow_label : 0;
 }
 
-/* Several flows may have the key: the one with the packet's label, else the youngest that has none yet in this direction. */
+/* Several flows may have the key: the one with the packet's label, else the youngest that has none yet in this
+ * direction. */
 static uint32_t lookup_labelled(const struct fs__flow_table *table, const struct fs_packet *packet, uint32_t tag) {
     uint32_t label = label_of(packet);
     uint32_t open = FS__NONE;
@@ -306,7 +307,8 @@ static void begin_extra(struct fs_tracker *tracker, uint32_t number, const struc
         extra->timeout_ns = tracker->config.idle_timeout(packet, tracker->config.user);
 }
 
-static void begin_identity(struct fs_tracker *tracker, uint32_t number, const struct fs_packet *packet, uint32_t parent) {
+static void begin_identity(struct fs_tracker *tracker, uint32_t number, const struct fs_packet *packet,
+                           uint32_t parent) {
     struct fs__cold *cold = fs__cold_at(&tracker->table, number);
     struct fs__counts *counts = fs__counts_at(&tracker->table, number);
     uint64_t id = tracker->next_id++;
@@ -376,8 +378,7 @@ static uint32_t make_room_and_create(struct fs_tracker *tracker, const struct fs
 static bool makes_way(struct fs_tracker *tracker, uint32_t number, const struct fs_packet *packet,
                       struct fs_verdict *verdict, uint8_t *marks) {
     struct fs__flow *flow = fs__flow_at(&tracker->table, number);
-    if (packet->time_ns >= flow->last_ns &&
-        packet->time_ns - flow->last_ns >= timeout_of(tracker, number, flow)) {
+    if (packet->time_ns >= flow->last_ns && packet->time_ns - flow->last_ns >= timeout_of(tracker, number, flow)) {
         end_flow(tracker, number, FS_END_IDLE, packet->time_ns, packet);
         return true;
     }
@@ -762,10 +763,8 @@ static void counter_info(const struct fs__counts *counts, struct fs_flow_info *i
     }
 }
 
-int fs_tracker_flow_info(const struct fs_tracker *tracker, uint32_t number, struct fs_flow_info *info) {
+static void copy_info(const struct fs_tracker *tracker, uint32_t number, struct fs_flow_info *info) {
     const struct fs__flow_table *table = &tracker->table;
-    if (!fs__is_live(table, number))
-        return FS_ERR_NOT_FOUND;
     const struct fs__flow *flow = fs__flow_at(table, number);
     const struct fs__counts *counts = fs__counts_at(table, number);
     const struct fs__cold *cold = fs__cold_at(table, number);
@@ -790,6 +789,12 @@ int fs_tracker_flow_info(const struct fs_tracker *tracker, uint32_t number, stru
         fs__tcp_info(fs__tcp_at(table, flow->tcp), fs__tcp_more_at(table, flow->tcp), info);
     else
         datagram_history(flow, info);
+}
+
+int fs_tracker_flow_info(const struct fs_tracker *tracker, uint32_t flow, struct fs_flow_info *info) {
+    if (!fs__is_live(&tracker->table, flow))
+        return FS_ERR_NOT_FOUND;
+    copy_info(tracker, flow, info);
     return FS_OK;
 }
 

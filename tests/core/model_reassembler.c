@@ -7,7 +7,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum { SPACE = 1 << 16, MAX_SEGMENTS = 1024, MAX_SIDES = 16 };
+enum { SPACE = 1 << 14, MAX_SEGMENTS = 128, MAX_SIDES = 16 };
 
 #define NEVER INT64_MAX
 
@@ -99,9 +99,9 @@ static void check_contract(struct stream_log *log, const struct fs_stream_event 
     if (log->ended) {
         log->broken = "an event after the end";
     } else if (event->kind == FS_STREAM_CONFLICT) {
-        log->broken = event->length == 0                       ? "an empty conflict"
+        log->broken = event->length == 0                     ? "an empty conflict"
                       : event->digest == event->other_digest ? "a conflict of equal texts"
-                                                               : NULL;
+                                                             : NULL;
     } else if (event->offset != log->position) {
         log->broken = event->offset < log->position ? "an offset that decreases or overlaps" : "a gap without an event";
     } else if (event->kind == FS_STREAM_ENDED) {
@@ -400,12 +400,12 @@ static bool new_wins(enum fs_overlap_policy policy, const struct supplier *new, 
     case FS_OVERLAP_BSD_RIGHT:
         return new->start >= old->start;
     case FS_OVERLAP_LINUX:
-        return new->start < old->start || (new->start == old->start && new->end > old->end);
+        return new->start < old->start || (new->start == old->start &&new->end > old->end);
     case FS_OVERLAP_OLD_LINUX:
-        return new->start < old->start || (new->start == old->start && new->end >= old->end);
+        return new->start < old->start || (new->start == old->start &&new->end >= old->end);
     case FS_OVERLAP_SOLARIS:
     case FS_OVERLAP_HPUX11:
-        return (new->start <= old->start && new->end >= old->end) || (new->start > old->start && new->end > old->end);
+        return (new->start <= old->start &&new->end >= old->end) || (new->start > old->start &&new->end > old->end);
     case FS_OVERLAP_OLD_SOLARIS:
         return new->end > old->end;
     default:
@@ -544,8 +544,7 @@ static void drop(struct model_reassembler *side, uint64_t *counter, uint64_t byt
 }
 
 /* Whether the segment still wants to wait, or has become in order, after one step against a limit. */
-static bool step_against_limit(struct model_reassembler *side, const struct incoming *in,
-                               enum fs_limit_policy policy) {
+static bool step_against_limit(struct model_reassembler *side, const struct incoming *in, enum fs_limit_policy policy) {
     struct fs_reassembly_stats *stats = &side->shared->stats;
     uint64_t bytes = (uint64_t)(in->e - in->a);
     switch (policy) {
@@ -751,7 +750,7 @@ void model_reassembler_segment(struct model_reassembler *side, const struct fs_p
     enum fs_segment_class class = classify(side, a, b, packet);
     memset(verdict, 0, sizeof(*verdict));
     verdict->offset = a < 0 ? UINT64_MAX : (uint64_t)a;
-    verdict->segment = (uint8_t)class;
+    verdict->segment = (uint8_t) class;
     if (class != FS_SEGMENT_NONE && class != FS_SEGMENT_AFTER_END && class != FS_SEGMENT_BEYOND_WINDOW) {
         verdict->other_frame = other_frame(side, a);
     }
@@ -792,8 +791,7 @@ static void note_acknowledgement(struct model_reassembler *side, const struct fs
 }
 
 void model_reassembler_acknowledge(struct model_reassembler *side, const struct fs_packet *packet) {
-    if (!(packet->tcp.flags & FS_TCP_ACK) || (packet->tcp.flags & FS_TCP_RST) ||
-        side->info.end != FS_STREAM_OPEN) {
+    if (!(packet->tcp.flags & FS_TCP_ACK) || (packet->tcp.flags & FS_TCP_RST) || side->info.end != FS_STREAM_OPEN) {
         return;
     }
     if (side->has_base) {
@@ -815,8 +813,7 @@ void model_reassembler_advance(struct model_reassembler *side, uint64_t now_ns) 
     end_at_fin(side);
 }
 
-void model_reassembler_flush(struct model_reassembler *side, enum fs_stream_end end, uint64_t now_ns,
-                             uint32_t frame) {
+void model_reassembler_flush(struct model_reassembler *side, enum fs_stream_end end, uint64_t now_ns, uint32_t frame) {
     if (side->info.end != FS_STREAM_OPEN) {
         return;
     }

@@ -395,10 +395,14 @@ static void test_no_tunnel_is_followed_on_request(void **state) {
 static void test_carriers_survive_their_content(void **state) {
     (void)state;
     const struct bytes frames[] = {
-        UDP(nothing(), "\x08\0\0\0\0\0\5\0", 4789),       UDP(plain_frame(), "\0\0\0\0\0\0\5\0", 4789),
-        UDP(nothing(), "\x34\xff\0\4\0\0\0\1", 2152),     UDP(nothing(), "\x34\xff\0\4\0\0\0\1\0\0\0", 2152),
-        UDP(nothing(), "\x34\xff\0\4\0\0\0\1\0\0\0\x85", 2152), UDP(tcp_in_ipv4(), "\x30\1\0\4\0\0\0\1", 2152),
-        UDP(nothing(), "not IPv6 at all", 3544),           GRE(tcp_in_ipv4(), "\0\3\x08\0"),
+        UDP(nothing(), "\x08\0\0\0\0\0\5\0", 4789),
+        UDP(plain_frame(), "\0\0\0\0\0\0\5\0", 4789),
+        UDP(nothing(), "\x34\xff\0\4\0\0\0\1", 2152),
+        UDP(nothing(), "\x34\xff\0\4\0\0\0\1\0\0\0", 2152),
+        UDP(nothing(), "\x34\xff\0\4\0\0\0\1\0\0\0\x85", 2152),
+        UDP(tcp_in_ipv4(), "\x30\1\0\4\0\0\0\1", 2152),
+        UDP(nothing(), "not IPv6 at all", 3544),
+        GRE(tcp_in_ipv4(), "\0\3\x08\0"),
         GRE(nothing(), "\xb0\0\x08\0"),
     };
     for (size_t i = 0; i < sizeof frames / sizeof frames[0]; i++) {
@@ -438,11 +442,11 @@ static void test_extension_headers(void **state) {
     struct bytes bytes = nothing();
     RAW(&bytes, "hello");
     tcp(&bytes);
-    RAW(&bytes, "\6\0\0\0\0\0\0\0");                     /* destination options */
-    RAW(&bytes, "\x3c\0\0\0\0\0\0\1");                   /* atomic fragment */
+    RAW(&bytes, "\6\0\0\0\0\0\0\0");                                   /* destination options */
+    RAW(&bytes, "\x3c\0\0\0\0\0\0\1");                                 /* atomic fragment */
     RAW(&bytes, "\x2c\4\0\0\0\0\0\1\0\0\0\2\0\0\0\0\0\0\0\0\0\0\0\0"); /* AH */
-    RAW(&bytes, "\x33\0\0\0\0\0\0\0");                   /* routing */
-    RAW(&bytes, "\x2b\0\0\0\0\0\0\0");                   /* hop-by-hop */
+    RAW(&bytes, "\x33\0\0\0\0\0\0\0");                                 /* routing */
+    RAW(&bytes, "\x2b\0\0\0\0\0\0\0");                                 /* hop-by-hop */
     ipv6(&bytes, 0);
     struct result result = run(&bytes, FS_LINK_RAW);
     assert_int_equal(result.count, 1);
@@ -744,9 +748,10 @@ static void test_cooked_interfaces(void **state) {
     PREFIXED("\0\0\0\1\0\6\2\0\0\0\0\1\0\0\0\4\xaa\xaa\3\0\0\0\x08\0", false, FS_LINK_LINUX_SLL);
     PREFIXED("\0\0\0\1\0\6\2\0\0\0\0\1\0\0\0\3\2\0\0\0\0\2\2\0\0\0\0\1\x86\xdd", true, FS_LINK_LINUX_SLL);
     PREFIXED("\0\0\2\0\0\0\0\0\0\0\0\0\0\0\0\7\0\x21", false, FS_LINK_LINUX_SLL);
-    PREFIXED("\0\4\0\0\0\0\0\1\3\x23\0\6\2\0\0\0\0\1\0\0\0\0\x08\0\0\0\0\0\x08\1\0\0\1\1\1\1\1\1\2\0\0\0\0\1\2\0\0\0\0\2"
-             "\0\0\xaa\xaa\3\0\0\0\x08\0",
-             false, FS_LINK_LINUX_SLL2);
+    PREFIXED(
+        "\0\4\0\0\0\0\0\1\3\x23\0\6\2\0\0\0\0\1\0\0\0\0\x08\0\0\0\0\0\x08\1\0\0\1\1\1\1\1\1\2\0\0\0\0\1\2\0\0\0\0\2"
+        "\0\0\xaa\xaa\3\0\0\0\x08\0",
+        false, FS_LINK_LINUX_SLL2);
 }
 
 static void test_wlan_padding_and_checksum(void **state) {
@@ -761,7 +766,8 @@ static void test_wlan_padding_and_checksum(void **state) {
     expect(bytes, FS_LINK_IEEE802_11_RADIOTAP, 1, FS_FAMILY_IPV6);
     /* a second word of fields moves the flags */
     bytes = tcp_in_ipv4();
-    RAW(&bytes, "\0\0\x0e\0\2\0\0\x80\0\0\0\0\0\0\x08\1\0\0\1\1\1\1\1\1\2\0\0\0\0\1\2\0\0\0\0\2\0\0\xaa\xaa\3\0\0\0\x08\0");
+    RAW(&bytes,
+        "\0\0\x0e\0\2\0\0\x80\0\0\0\0\0\0\x08\1\0\0\1\1\1\1\1\1\2\0\0\0\0\1\2\0\0\0\0\2\0\0\xaa\xaa\3\0\0\0\x08\0");
     expect(bytes, FS_LINK_IEEE802_11_RADIOTAP, 1, FS_FAMILY_IPV4);
     /* the shortest control frame */
     bytes = nothing();
@@ -850,8 +856,8 @@ static void test_tunnel_ports(void **state) {
         unsigned source, destination;
         int count;
     } cases[] = {
-        {50000, 4789, 2}, {4789, 50000, 2}, {1024, 4789, 2},  {4789, 4789, 2}, /* */
-        {53, 4789, 1},    {4789, 53, 1},    {1023, 4789, 1},  {50000, 4788, 1},
+        {50000, 4789, 2}, {4789, 50000, 2}, {1024, 4789, 2}, {4789, 4789, 2}, /* */
+        {53, 4789, 1},    {4789, 53, 1},    {1023, 4789, 1}, {50000, 4788, 1},
         {2152, 4789, 2},  {4789, 2152, 1}, /* the destination's name goes first: this is no GTP-U */
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -888,16 +894,16 @@ static void test_more_tunnels(void **state) {
 static void test_what_is_no_tunnel(void **state) {
     (void)state;
     const struct bytes frames[] = {
-        UDP(tcp_in_ipv4(), "\x3c\0\0\1\0\0\5\0", 4790),                   /* version of VXLAN-GPE */
-        UDP(tcp_in_ipv4(), "\x08\0\0\1\0\0\5\0", 4790),                   /* does not say what follows */
-        UDP(tcp_in_ipv4(), "\x0c\0\0\4\0\0\5\0", 4790),                   /* NSH */
-        UDP(tcp_in_ipv4(), "\x40\0\x08\0\0\0\5\0", 6081),                 /* version of Geneve */
-        UDP(tcp_in_ipv4(), "\x50\xff\0\x2d\0\0\0\1", 2152),               /* version of GTP */
-        UDP(tcp_in_ipv4(), "\x20\xff\0\x2d\0\0\0\1", 2152),               /* GTP' */
+        UDP(tcp_in_ipv4(), "\x3c\0\0\1\0\0\5\0", 4790),                       /* version of VXLAN-GPE */
+        UDP(tcp_in_ipv4(), "\x08\0\0\1\0\0\5\0", 4790),                       /* does not say what follows */
+        UDP(tcp_in_ipv4(), "\x0c\0\0\4\0\0\5\0", 4790),                       /* NSH */
+        UDP(tcp_in_ipv4(), "\x40\0\x08\0\0\0\5\0", 6081),                     /* version of Geneve */
+        UDP(tcp_in_ipv4(), "\x50\xff\0\x2d\0\0\0\1", 2152),                   /* version of GTP */
+        UDP(tcp_in_ipv4(), "\x20\xff\0\x2d\0\0\0\1", 2152),                   /* GTP' */
         UDP(tcp_in_ipv4(), "\x34\xff\0\x31\0\0\0\1\0\0\0\x85\0\0\0\0", 2152), /* an extension of no length */
-        UDP(tcp_in_ipv6(), "??", 3544),                                   /* not where IPv6 begins */
-        GRE(tcp_in_ipv4(), "\x20\1\x08\0\0\0\0\0"),                       /* version 1 is for PPP */
-        GRE(tcp_in_ipv4(), "\x40\0\x08\0\0\0\0\0\x08\0\0\xff"),           /* a route longer than all */
+        UDP(tcp_in_ipv6(), "??", 3544),                                       /* not where IPv6 begins */
+        GRE(tcp_in_ipv4(), "\x20\1\x08\0\0\0\0\0"),                           /* version 1 is for PPP */
+        GRE(tcp_in_ipv4(), "\x40\0\x08\0\0\0\0\0\x08\0\0\xff"),               /* a route longer than all */
     };
     for (size_t i = 0; i < sizeof frames / sizeof frames[0]; i++) {
         struct result result = run(&frames[i], FS_LINK_ETHERNET);
@@ -1160,7 +1166,8 @@ static void test_transports_with_ports(void **state) {
     static const struct {
         uint8_t protocol;
         uint32_t header;
-    } cases[] = {{FS_PROTO_TCP, 20}, {FS_PROTO_UDP, 8}, {FS_PROTO_UDPLITE, 8}, {FS_PROTO_SCTP, 12}, {FS_PROTO_DCCP, 16}};
+    } cases[] = {
+        {FS_PROTO_TCP, 20}, {FS_PROTO_UDP, 8}, {FS_PROTO_UDPLITE, 8}, {FS_PROTO_SCTP, 12}, {FS_PROTO_DCCP, 16}};
     struct fs_extract_config config = defaults();
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct bytes bytes = nothing();
@@ -1323,12 +1330,13 @@ static void assert_same_packet(const struct fs_packet *a, const struct fs_packet
     assert_ptr_equal(a->payload, b->payload);
     assert_int_equal(a->flow_label, b->flow_label);
     if (a->flags & FS_PACKET_HAS_TCP)
-        assert_memory_equal(&a->tcp, &b->tcp, offsetof(struct fs_tcp, sack) + a->tcp.sack_count * sizeof a->tcp.sack[0]);
+        assert_memory_equal(&a->tcp, &b->tcp,
+                            offsetof(struct fs_tcp, sack) + a->tcp.sack_count * sizeof a->tcp.sack[0]);
 }
 
-/* Every byte of these frames becomes every value, at three lengths of capture: no read out of bounds, and the straight way
- * of plain packets gives what the walk gives. A tunnel's number in the key, where there is no tunnel, changes nothing but
- * the way. */
+/* Every byte of these frames becomes every value, at three lengths of capture: no read out of bounds, and the straight
+ * way of plain packets gives what the walk gives. A tunnel's number in the key, where there is no tunnel, changes
+ * nothing but the way. */
 static void test_straight_way_agrees_with_the_walk(void **state) {
     (void)state;
     struct bytes datagram = nothing();

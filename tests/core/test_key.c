@@ -79,8 +79,8 @@ struct pair {
 
 static void test_icmp_replies_have_the_key_of_their_request(void **state) {
     (void)state;
-    const struct pair pairs[] = {{1, 8, 0, true},      {1, 13, 14, true},     {1, 15, 16, true},
-                                 {1, 17, 18, true},    {1, 10, 9, false},     {58, 128, 129, true},
+    const struct pair pairs[] = {{1, 8, 0, true},       {1, 13, 14, true},     {1, 15, 16, true},
+                                 {1, 17, 18, true},     {1, 10, 9, false},     {58, 128, 129, true},
                                  {58, 130, 131, false}, {58, 133, 134, false}, {58, 135, 136, false}};
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
         struct fs_key request, reply, other;

@@ -43,8 +43,8 @@ static void test_syn_options(void **state) {
     const uint8_t options[20] = {2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 7, 0, 0, 0, 8, 1, 3, 3, 9};
     struct fs_tcp tcp;
     assert_int_equal(parse(&tcp, options, 20, 40), 40);
-    assert_int_equal(tcp.options, FS_TCP_OPT_MSS | FS_TCP_OPT_SACK_PERMITTED | FS_TCP_OPT_TIMESTAMP |
-                                      FS_TCP_OPT_WINDOW_SCALE);
+    assert_int_equal(tcp.options,
+                     FS_TCP_OPT_MSS | FS_TCP_OPT_SACK_PERMITTED | FS_TCP_OPT_TIMESTAMP | FS_TCP_OPT_WINDOW_SCALE);
     assert_int_equal(tcp.mss, 1460);
     assert_int_equal(tcp.window_scale, 9);
     assert_int_equal(tcp.ts_value, 7);

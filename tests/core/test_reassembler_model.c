@@ -363,8 +363,8 @@ static bool differs(const char *format, ...) {
 
 static const char *event_text(const struct fs_stream_event *e, char *out, size_t room) {
     static const char *const kinds[] = {"data", "gap", "conflict", "ended"};
-    snprintf(out, room, "%s at %" PRIu64 " length %" PRIu64 " frame %u/%u time %" PRIu64 " end %s digests %" PRIx64
-             " %" PRIx64,
+    snprintf(out, room,
+             "%s at %" PRIu64 " length %" PRIu64 " frame %u/%u time %" PRIu64 " end %s digests %" PRIx64 " %" PRIx64,
              kinds[e->kind], e->offset, e->length, e->frame, e->kind == FS_STREAM_CONFLICT ? e->other_frame : 0,
              e->time_ns, e->kind == FS_STREAM_ENDED ? fs_stream_end_name(e->end) : "-",
              e->kind == FS_STREAM_CONFLICT ? e->digest : 0, e->kind == FS_STREAM_CONFLICT ? e->other_digest : 0);
@@ -494,8 +494,7 @@ static void pair_new(struct pair *pair, const struct fs_reassembly_config *confi
         stream_log_init(&model_logs[i]);
         pair->sides[i] = fs_reassembler_new(pair->shared, i == 1 ? pair->sides[0] : NULL, &got_logs[i]);
         assert_non_null(pair->sides[i]);
-        pair->model_sides[i] =
-            model_reassembler_new(pair->model, i == 1 ? pair->model_sides[0] : NULL, &model_logs[i]);
+        pair->model_sides[i] = model_reassembler_new(pair->model, i == 1 ? pair->model_sides[0] : NULL, &model_logs[i]);
     }
 }
 
@@ -771,7 +770,7 @@ static int learn_overhead(void **state) {
         struct fs_segment_verdict verdict;
         struct fs_stream_info info;
         struct fs_packet packet = tcp_between((struct end){1, 1}, (struct end){2, 2}, SECONDS(1),
-                                              i == 0 ? FS_TCP_SYN : FS_TCP_ACK, i * 10000, 0, i == 0 ? 0 : lengths[i]);
+                                              i == 0 ? FS_TCP_SYN : FS_TCP_ACK, i * 4000, 0, i == 0 ? 0 : lengths[i]);
         if (i == 0) {
             assert_int_equal(fs_reassembler_segment(side, &packet, &verdict), 0);
             packet.tcp.flags = FS_TCP_ACK;

@@ -86,7 +86,8 @@ static void require_same(const struct fs_packet *a, const struct fs_packet *b) {
     require(a->payload_len == b->payload_len && a->payload_captured == b->payload_captured);
     require(a->payload == b->payload && a->flow_label == b->flow_label);
     if (a->flags & FS_PACKET_HAS_TCP)
-        require(memcmp(&a->tcp, &b->tcp, offsetof(struct fs_tcp, sack) + a->tcp.sack_count * sizeof a->tcp.sack[0]) == 0);
+        require(memcmp(&a->tcp, &b->tcp, offsetof(struct fs_tcp, sack) + a->tcp.sack_count * sizeof a->tcp.sack[0]) ==
+                0);
 }
 
 /* Plain packets are read in a straight way unless a domain is asked for: with one, all but the domain is the same. */

@@ -72,6 +72,10 @@ class Tshark:
             os.setgid(self.user.pw_gid)
             os.setuid(self.user.pw_uid)
 
+    def describe(self, what):
+        """tshark -G, which has to be the first argument."""
+        return self.run("-G", what, program=shutil.which("tshark"))
+
     def run(self, *arguments, program="tshark", stdin=None, timeout=300, environment=None):
         command = [program, *arguments] if program != "tshark" else self.command(*arguments)
         return subprocess.run(command, stdin=subprocess.DEVNULL if stdin is None else None, input=stdin,

@@ -3,14 +3,14 @@
  * TCP reassembly: every byte, every gap, every overlap, within stated bounds.
  *
  * A `fs_reassembler` turns the segments of one side of a connection into its byte stream. What is in order reaches the
- * consumer straight from the packet, without a copy. What is ahead waits in chunks of a pool that all reassemblers of one
- * `fs_reassembly` share. Holes that stay open are given up by deadline or at a cap, and delivered as gaps.
+ * consumer straight from the packet, without a copy. What is ahead waits in chunks of a pool that all reassemblers of
+ * one `fs_reassembly` share. Holes that stay open are given up by deadline or at a cap, and delivered as gaps.
  *
  * *Offsets* are 64-bit positions in the stream: 0 is the first byte after the SYN, or the first byte seen where no SYN
  * was (fs_stream_info.from_middle). Sequence numbers are mapped to the offset nearest to the next expected one.
  *
- * Contract for consumers: offsets never decrease, ranges never overlap, every byte between 0 and the end is delivered once or lies in a gap
- * that is reported before what follows it, and nothing comes after the end.
+ * Contract for consumers: offsets never decrease, ranges never overlap, every byte between 0 and the end is delivered
+ * once or lies in a gap that is reported before what follows it, and nothing comes after the end.
  */
 #ifndef FLOWSCOPE_REASSEMBLER_H
 #define FLOWSCOPE_REASSEMBLER_H
@@ -26,9 +26,10 @@ extern "C" {
 struct fs_reassembly;
 struct fs_reassembler;
 
-/** Who supplies a byte that two segments claim, while it waits to be delivered; a delivered byte never changes. Each name stands for a row of a table (docs/semantics.md):
- * the new segment wins or loses by where it starts and ends relative to the segment that supplied the byte.
- * XX(symbol, value, name). Source: Suricata's and Snort's policies of these names; Paxson and Shankar 2003; Novak and Sturges 2007. */
+/** Who supplies a byte that two segments claim, while it waits to be delivered; a delivered byte never changes. Each
+ * name stands for a row of a table (docs/semantics.md): the new segment wins or loses by where it starts and ends
+ * relative to the segment that supplied the byte. XX(symbol, value, name). Source: Suricata's and Snort's policies of
+ * these names; Paxson and Shankar 2003; Novak and Sturges 2007. */
 #define FS_OVERLAP_MAP(XX)                                                                                             \
     XX(FS_OVERLAP_FIRST, 0, "first")                                                                                   \
     XX(FS_OVERLAP_LAST, 1, "last")                                                                                     \
@@ -56,9 +57,9 @@ enum fs_overlap_policy {
 /** What happens when a segment that must wait would pass a cap. */
 enum fs_limit_policy {
     FS_LIMIT_SKIP_HOLE = 0, /**< give up the first hole, deliver what follows it, and try again */
-    FS_LIMIT_SLIDE,         /**< drop the waiting bytes that lie furthest ahead to make room for those that lie nearer */
-    FS_LIMIT_DROP_STREAM,   /**< end this side's stream: fs_stream_end FS_STREAM_LIMIT */
-    FS_LIMIT_REFUSE,        /**< drop the new segment */
+    FS_LIMIT_SLIDE,       /**< drop the waiting bytes that lie furthest ahead to make room for those that lie nearer */
+    FS_LIMIT_DROP_STREAM, /**< end this side's stream: fs_stream_end FS_STREAM_LIMIT */
+    FS_LIMIT_REFUSE,      /**< drop the new segment */
     FS_LIMIT_COUNT
 };
 
@@ -71,19 +72,19 @@ enum fs_urgent_policy {
 
 /** How a segment relates to what was seen before. */
 #define FS_SEGMENT_MAP(XX)                                                                                             \
-    XX(FS_SEGMENT_NONE, 0, "none")                         /* no payload */                                            \
-    XX(FS_SEGMENT_IN_ORDER, 1, "in-order")                 /* begins where the stream ends, no hole open */            \
-    XX(FS_SEGMENT_AHEAD, 2, "ahead")                       /* leaves a hole before it */                               \
-    XX(FS_SEGMENT_GAP_FILL, 3, "gap-fill")                 /* fills a hole and is neither of the next four */          \
-    XX(FS_SEGMENT_OUT_OF_ORDER, 4, "out-of-order")         /* fills a hole too soon to be sent again */                \
-    XX(FS_SEGMENT_RETRANSMISSION, 5, "retransmission")     /* sent again after a time-out */                           \
+    XX(FS_SEGMENT_NONE, 0, "none")                               /* no payload */                                      \
+    XX(FS_SEGMENT_IN_ORDER, 1, "in-order")                       /* begins where the stream ends, no hole open */      \
+    XX(FS_SEGMENT_AHEAD, 2, "ahead")                             /* leaves a hole before it */                         \
+    XX(FS_SEGMENT_GAP_FILL, 3, "gap-fill")                       /* fills a hole and is neither of the next four */    \
+    XX(FS_SEGMENT_OUT_OF_ORDER, 4, "out-of-order")               /* fills a hole too soon to be sent again */          \
+    XX(FS_SEGMENT_RETRANSMISSION, 5, "retransmission")           /* sent again after a time-out */                     \
     XX(FS_SEGMENT_FAST_RETRANSMISSION, 6, "fast-retransmission") /* sent again after duplicate ACKs or SACK */         \
     XX(FS_SEGMENT_SPURIOUS_RETRANSMISSION, 7, "spurious-retransmission") /* all its bytes were acknowledged before */  \
-    XX(FS_SEGMENT_OVERLAP, 8, "overlap")                   /* some of its bytes are known and some are new */          \
-    XX(FS_SEGMENT_KEEP_ALIVE, 9, "keep-alive")             /* RFC 9293, 3.8.4: up to one known byte at next - 1 */     \
+    XX(FS_SEGMENT_OVERLAP, 8, "overlap")                      /* some of its bytes are known and some are new */       \
+    XX(FS_SEGMENT_KEEP_ALIVE, 9, "keep-alive")                /* RFC 9293, 3.8.4: up to one known byte at next - 1 */  \
     XX(FS_SEGMENT_ZERO_WINDOW_PROBE, 10, "zero-window-probe") /* one byte into a closed window */                      \
-    XX(FS_SEGMENT_BEYOND_WINDOW, 11, "beyond-window")      /* further ahead than the sanity limit: dropped */          \
-    XX(FS_SEGMENT_AFTER_END, 12, "after-end")              /* after the stream's end: dropped */
+    XX(FS_SEGMENT_BEYOND_WINDOW, 11, "beyond-window")         /* further ahead than the sanity limit: dropped */       \
+    XX(FS_SEGMENT_AFTER_END, 12, "after-end")                 /* after the stream's end: dropped */
 
 enum fs_segment_class {
 #define FS_SEGMENT_ENUM(symbol, value, name) symbol = value,
@@ -120,7 +121,7 @@ enum fs_stream_event_kind {
 
 struct fs_stream_event {
     enum fs_stream_event_kind kind;
-    uint8_t end;          /**< FS_STREAM_ENDED: enum fs_stream_end */
+    uint8_t end; /**< FS_STREAM_ENDED: enum fs_stream_end */
     uint64_t offset;
     uint64_t length;
     const uint8_t *data;  /**< FS_STREAM_DATA: borrowed, from the packet or from waiting chunks */
@@ -131,29 +132,32 @@ struct fs_stream_event {
 };
 
 struct fs_reassembly_config {
-    uint64_t side_limit;    /**< bytes that may wait, per side; default 256 KiB */
-    uint64_t flow_limit;    /**< per flow, both sides; default 512 KiB */
-    uint64_t total_limit;   /**< over all; default 256 MiB. Chunk overhead counts */
+    uint64_t side_limit;  /**< bytes that may wait, per side; default 256 KiB */
+    uint64_t flow_limit;  /**< per flow, both sides; default 512 KiB */
+    uint64_t total_limit; /**< over all; default 256 MiB. Chunk overhead counts */
     enum fs_limit_policy at_side_limit, at_flow_limit, at_total_limit; /**< default FS_LIMIT_SKIP_HOLE */
-    uint64_t hole_deadline_ns; /**< a hole older than this, in packet time, is given up; default 1 s; UINT64_MAX: never */
-    uint32_t ahead_limit;   /**< a segment that begins further ahead is dropped (beyond-window); default 16 MiB; at most 1 GiB */
-    uint32_t history;       /**< delivered bytes kept per side to compare repetitions with; default 0: none; at most 64 KiB */
+    /** A hole older than this, in packet time, is given up; default 1 s; UINT64_MAX: never. */
+    uint64_t hole_deadline_ns;
+    /** A segment that begins further ahead is dropped (beyond-window); default 16 MiB; at most 1 GiB. */
+    uint32_t ahead_limit;
+    uint32_t history; /**< delivered bytes kept per side to compare repetitions with; default 0: none; at most 64 KiB */
     enum fs_overlap_policy overlap; /**< default FS_OVERLAP_BSD, as Suricata's */
     enum fs_urgent_policy urgent;
-    /** Called for each event, in order; `stream_user` is the reassembler's. Must not call back into the same reassembler. */
+    /** Called for each event, in order; `stream_user` is the reassembler's. Must not call back into the same
+     * reassembler. */
     void (*on_event)(void *stream_user, const struct fs_stream_event *event, void *user);
     void *user;
 };
 
 /** Totals over all reassemblers. */
 struct fs_reassembly_stats {
-    uint64_t segments[FS_SEGMENT_COUNT];  /**< by class */
+    uint64_t segments[FS_SEGMENT_COUNT];    /**< by class */
     uint64_t delivered_bytes, copied_bytes; /**< copied: those that had to wait */
     uint64_t gaps, gap_bytes;
-    uint64_t overlap_bytes;               /**< claimed twice, before or after delivery */
+    uint64_t overlap_bytes; /**< claimed twice, before or after delivery */
     uint64_t conflicts, conflict_bytes;
-    uint64_t duplicate_bytes;             /**< dropped: delivered before */
-    uint64_t overruled_bytes;             /**< dropped: lost to another segment by policy */
+    uint64_t duplicate_bytes; /**< dropped: delivered before */
+    uint64_t overruled_bytes; /**< dropped: lost to another segment by policy */
     uint64_t beyond_bytes, after_end_bytes, refused_bytes, slid_bytes, uncaptured_bytes; /**< dropped, by cause */
     uint64_t limit_hits[FS_LIMIT_COUNT];
     uint64_t waiting_bytes, memory_bytes; /**< now */
@@ -162,48 +166,51 @@ struct fs_reassembly_stats {
 
 /** Counters of one side. */
 struct fs_stream_info {
-    uint64_t next_offset;     /**< everything before is delivered or in gaps */
+    uint64_t next_offset; /**< everything before is delivered or in gaps */
     uint64_t waiting_bytes;
     uint64_t gap_bytes, overlap_bytes, conflict_bytes;
     uint64_t retransmitted_bytes, out_of_order_bytes; /**< payload of segments of these classes */
-    uint64_t dropped_bytes;   /**< refused, slid, beyond the window, after the end */
-    bool from_middle;         /**< offset 0 is the first byte seen, not the first byte sent */
-    uint8_t end;              /**< enum fs_stream_end */
+    uint64_t dropped_bytes;                           /**< refused, slid, beyond the window, after the end */
+    bool from_middle;                                 /**< offset 0 is the first byte seen, not the first byte sent */
+    uint8_t end;                                      /**< enum fs_stream_end */
 };
 
 /** What one segment did. */
 struct fs_segment_verdict {
-    uint64_t offset;      /**< stream offset of its first payload byte; UINT64_MAX if it lies before the start of the stream */
+    /** Stream offset of its first payload byte; UINT64_MAX if it lies before the start of the stream. */
+    uint64_t offset;
     uint64_t gap_bytes;   /**< size of the hole that it leaves before it (ahead) or that was given up by it */
     uint32_t other_frame; /**< frame whose bytes it repeats, or that showed the hole it fills; 0 if unknown */
     uint8_t segment;      /**< enum fs_segment_class */
     bool conflict;
-    bool limit;           /**< a cap was reached */
+    bool limit; /**< a cap was reached */
 };
 
 void fs_reassembly_config_defaults(struct fs_reassembly_config *config);
 
 /** Create the shared store. NULL for defaults. Returns NULL without memory or if a value is out of range. */
-struct fs_reassembly *fs_reassembly_new(const struct fs_reassembly_config *config, const struct fs_allocator *allocator);
+struct fs_reassembly *fs_reassembly_new(const struct fs_reassembly_config *config,
+                                        const struct fs_allocator *allocator);
 /** Free it; all its reassemblers must have been freed. NULL is ignored. */
 void fs_reassembly_free(struct fs_reassembly *reassembly);
 void fs_reassembly_stats(const struct fs_reassembly *reassembly, struct fs_reassembly_stats *stats);
 
-/** Create the reassembler of one side. `peer` is the other side's, if it exists, so that both count against flow_limit; they then refer to each other.
- * Returns NULL without memory. */
+/** Create the reassembler of one side. `peer` is the other side's, if it exists, so that both count against flow_limit;
+ * they then refer to each other. Returns NULL without memory. */
 struct fs_reassembler *fs_reassembler_new(struct fs_reassembly *reassembly, struct fs_reassembler *peer,
                                           void *stream_user);
 /** Free it, without events: call fs_reassembler_flush() first. Its memory goes back to the pool. NULL is ignored. */
 void fs_reassembler_free(struct fs_reassembler *reassembler);
 
-/** Run one segment of this side. `packet` must have FS_PACKET_HAS_TCP. SYN and FIN take sequence space; data on SYN, FIN and RST counts as
- * data, that of an RST being dropped. Payload that was not captured becomes a gap. The verdict is always filled. Returns 0 or FS_ERR_NOMEM (the
- * stream ends with FS_STREAM_NOMEM). */
+/** Run one segment of this side. `packet` must have FS_PACKET_HAS_TCP. SYN and FIN take sequence space; data on SYN,
+ * FIN and RST counts as data, that of an RST being dropped. Payload that was not captured becomes a gap. The verdict is
+ * always filled. Returns 0 or FS_ERR_NOMEM (the stream ends with FS_STREAM_NOMEM). */
 int fs_reassembler_segment(struct fs_reassembler *reassembler, const struct fs_packet *packet,
                            struct fs_segment_verdict *verdict);
 
-/** Note a segment of the *other* side: its acknowledgement, SACK blocks and window. They tell retransmissions from reordering, and
- * acknowledged holes from late data: a hole that is acknowledged was lost to the capture, not to the receiver, and is given up when data beyond it was acknowledged too. */
+/** Note a segment of the *other* side: its acknowledgement, SACK blocks and window. They tell retransmissions from
+ * reordering, and acknowledged holes from late data: a hole that is acknowledged was lost to the capture, not to the
+ * receiver, and is given up when data beyond it was acknowledged too. */
 void fs_reassembler_acknowledge(struct fs_reassembler *reassembler, const struct fs_packet *packet);
 
 /** Give up holes older than the deadline at `now_ns`. Called by segment() for its own side; call it for silent ones. */
