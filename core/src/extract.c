@@ -331,12 +331,16 @@ static unsigned tunnel_of_port(uint16_t port) {
     }
 }
 
+static bool is_service(uint16_t port) {
+    const uint16_t system_ports = 1024;
+    return port > 0 && port < system_ports; /* 0: some encapsulators use no source port */
+}
+
 /* The port that names the tunnel of a datagram, or 0. Replies may come from it, so either will do, the destination
  * first. A port of the system range belongs to its own service, and the other is a client's that looks like a tunnel's.
  */
 static uint16_t tunnel_port(uint16_t source, uint16_t destination, unsigned tunnels) {
-    const uint16_t system_ports = 1024;
-    if (source < system_ports || destination < system_ports)
+    if (is_service(source) || is_service(destination))
         return 0;
     if (tunnel_of_port(destination) & tunnels)
         return destination;
