@@ -6,9 +6,9 @@
 #ifndef FS_FLOW_TABLE_H
 #define FS_FLOW_TABLE_H
 
+#include "allocation.h"
 #include "flowscope/error.h"
 #include "flowscope/flow.h"
-#include "memory.h"
 #include "tcp.h"
 
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "flowscope/pipeline.h"
 
-#include "memory.h"
+#include "allocation.h"
 
 #include <string.h>
 

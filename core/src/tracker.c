@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "flowscope/tracker.h"
 
+#include "allocation.h"
 #include "expiry.h"
 #include "flow_table.h"
 #include "key_internal.h"
-#include "memory.h"
 #include "tcp.h"
 #include "tracker_internal.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Allocation through the caller's functions, with a running total. */
-#ifndef FS_MEMORY_H
-#define FS_MEMORY_H
+#ifndef FS_ALLOCATION_H
+#define FS_ALLOCATION_H
 
 #include "flowscope/allocator.h"
 
