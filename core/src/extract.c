@@ -864,7 +864,7 @@ static inline bool straight_ip(struct straight *way, const struct fs_frame *fram
         way->ttl = header[8];
         way->flags = 0;
         way->flow_label = 0;
-    } else if (type == FS__ETHERTYPE_IPV6 && frame->captured >= at + IPV6) {
+    } else if (type == FS__ETHERTYPE_IPV6) {
         if (header[0] >> 4 != 6)
             return false;
         length = IPV6 + (uint32_t)fs__be16(header + 4);

@@ -118,6 +118,12 @@ static struct bytes plain_frame(void) {
     return bytes;
 }
 
+static struct bytes ipv6_frame(void) {
+    struct bytes bytes = tcp_in_ipv6();
+    ethernet(&bytes, 0x86dd);
+    return bytes;
+}
+
 /* ---- running ---- */
 
 struct result {
@@ -698,6 +704,7 @@ static void test_every_length(void **state) {
         UDP(tcp_in_ipv6(), "\x34\xff\0\x45\0\0\0\1\0\0\0\x85\1\0\0\0", 2152),
         GRE(plain_frame(), "\x10\0\x22\xeb\0\0\0\1\x20\0\0\5\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0"),
         in_vlan(5),
+        ipv6_frame(),
     };
     for (size_t i = 0; i < sizeof frames / sizeof frames[0]; i++) {
         int before_count = -FS_REJECT_COUNT;
@@ -767,7 +774,7 @@ static void test_wlan_padding_and_checksum(void **state) {
     /* a second word of fields moves the flags */
     bytes = tcp_in_ipv4();
     RAW(&bytes,
-        "\0\0\x0e\0\2\0\0\x80\0\0\0\0\0\0\x08\1\0\0\1\1\1\1\1\1\2\0\0\0\0\1\2\0\0\0\0\2\0\0\xaa\xaa\3\0\0\0\x08\0");
+        "\0\0\x0e\0\2\0\0\x80\x30\0\0\0\0\0\x08\1\0\0\1\1\1\1\1\1\2\0\0\0\0\1\2\0\0\0\0\2\0\0\xaa\xaa\3\0\0\0\x08\0");
     expect(bytes, FS_LINK_IEEE802_11_RADIOTAP, 1, FS_FAMILY_IPV4);
     /* the shortest control frame */
     bytes = nothing();
@@ -832,6 +839,23 @@ static void test_frames_in_frames_end(void **state) {
     expect_reject(bytes, FS_LINK_ETHERNET, FS_REJECT_DEPTH);
 }
 
+/* Headers that look as if a packet followed them. */
+static void test_no_packet_behind_these(void **state) {
+    (void)state;
+    struct bytes numbered = tcp_in_ipv4(); /* LLC with sequence numbers */
+    RAW(&numbered, "\2\0\0\0\0\2\2\0\0\0\0\1\0\x35\xaa\xaa\1\0\0\0\x08\0");
+    struct bytes padt = tcp_in_ipv4(); /* PPPoE, but no session data */
+    RAW(&padt, "\x11\xa7\0\1\0\x2f\0\x21");
+    ethernet(&padt, 0x8864);
+    const struct bytes frames[] = {numbered, padt};
+    for (size_t i = 0; i < 2; i++) {
+        struct result result = run(&frames[i], FS_LINK_ETHERNET);
+        assert_int_equal(result.count, 1);
+        assert_int_equal(result.packets[0].key.kind, FS_KEY_MAC_PAIR);
+        free(result.copy);
+    }
+}
+
 static void test_foreign_snap_is_no_ip(void **state) {
     (void)state;
     struct bytes bytes = tcp_in_ipv4();
@@ -856,9 +880,10 @@ static void test_tunnel_ports(void **state) {
         unsigned source, destination;
         int count;
     } cases[] = {
-        {50000, 4789, 2}, {4789, 50000, 2}, {1024, 4789, 2}, {4789, 4789, 2}, /* */
-        {53, 4789, 1},    {4789, 53, 1},    {1023, 4789, 1}, {50000, 4788, 1},
-        {2152, 4789, 2},  {4789, 2152, 1}, /* the destination's name goes first: this is no GTP-U */
+        {50000, 4789, 2}, {4789, 50000, 2}, {1024, 4789, 2},  {4789, 4789, 2}, {0, 4789, 2},    {53, 4789, 1},
+        {4789, 53, 1},    {1023, 4789, 1},  {50000, 4788, 1}, {2152, 4789, 2}, {4789, 2152, 1}, /* the destination's
+                                                                                                   name goes first: this
+                                                                                                   is no GTP-U */
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct bytes bytes = UDP(plain_frame(), "\x08\0\0\0\0\0\5\0", 4789);
@@ -902,7 +927,7 @@ static void test_what_is_no_tunnel(void **state) {
         UDP(tcp_in_ipv4(), "\x20\xff\0\x2d\0\0\0\1", 2152),                   /* GTP' */
         UDP(tcp_in_ipv4(), "\x34\xff\0\x31\0\0\0\1\0\0\0\x85\0\0\0\0", 2152), /* an extension of no length */
         UDP(tcp_in_ipv6(), "??", 3544),                                       /* not where IPv6 begins */
-        GRE(tcp_in_ipv4(), "\x20\1\x08\0\0\0\0\0"),                           /* version 1 is for PPP */
+        GRE(tcp_in_ipv4(), "\x20\1\x08\0\0\0\0\0\x21"),                       /* version 1 is for PPP */
         GRE(tcp_in_ipv4(), "\x40\0\x08\0\0\0\0\0\x08\0\0\xff"),               /* a route longer than all */
     };
     for (size_t i = 0; i < sizeof frames / sizeof frames[0]; i++) {
@@ -1245,6 +1270,9 @@ static void test_nested_domains(void **state) {
 /* PPTP names the call anew for each direction. */
 static void test_pptp_call_is_no_domain(void **state) {
     (void)state;
+    /* routes leave room for a checksum before the key, as the checksum does */
+    assert_int_equal(domain_of(GRE(tcp_in_ipv4(), "\x60\0\x08\0\0\0\0\1\0\0\0\7\0\0\0\0"), FS_DOMAIN_TUNNEL),
+                     fs_domain_mix(0, FS_DOMAIN_TUNNEL, 7));
     assert_int_equal(domain_of(GRE(tcp_in_ipv4(), "\x30\1\x88\x0b\0\x2f\0\1\0\0\0\1\0\x21"), FS_DOMAIN_TUNNEL), 0);
 }
 
@@ -1313,6 +1341,22 @@ static void test_both_directions(void **state) {
         assert_memory_equal(&back.packets[0].key, &expected, sizeof expected);
         free(there.copy);
         free(back.copy);
+    }
+}
+
+/* A host that talks to itself from one port to the same: forward. */
+static void test_equal_endpoints(void **state) {
+    (void)state;
+    for (int v6 = 0; v6 < 2; v6++) {
+        struct bytes bytes = v6 ? ipv6_frame() : plain_frame();
+        size_t size = v6 ? 16 : 4;
+        uint8_t *source = bytes.data + bytes.start + (v6 ? 22 : 26);
+        uint8_t *port = bytes.data + bytes.start + (v6 ? 54 : 34);
+        memcpy(source + size, source, size);
+        memcpy(port + 2, port, 2);
+        struct result result = run(&bytes, FS_LINK_ETHERNET);
+        assert_int_equal(result.packets[0].orientation, FS_FORWARD);
+        free(result.copy);
     }
 }
 
@@ -1448,6 +1492,19 @@ static void test_noise(void **state) {
     }
 }
 
+/* A hop-by-hop header that goes on behind what was captured: its options are not looked for there. */
+static void test_jumbo_option_behind_the_capture(void **state) {
+    (void)state;
+    struct bytes bytes = nothing();
+    RAW(&bytes, "\x3b\xff\1\0\1\0\1\0"); /* 2,048 bytes, of which there are eight */
+    ipv6(&bytes, 0);
+    put16(bytes.data + bytes.start + 4, 0);
+    struct result result = run(&bytes, FS_LINK_RAW);
+    assert_int_equal(result.count, 1);
+    assert_true(result.packets[0].flags & FS_PACKET_LENGTH_ZERO);
+    free(result.copy);
+}
+
 /* No byte, a frame that claims 4 GB, and one whose lengths add up to more than 32 bits hold. */
 static void test_extreme_lengths(void **state) {
     (void)state;
@@ -1527,6 +1584,9 @@ int main(void) {
         cmocka_unit_test(test_noise_inside_tunnels),
         cmocka_unit_test(test_noise),
         cmocka_unit_test(test_extreme_lengths),
+        cmocka_unit_test(test_equal_endpoints),
+        cmocka_unit_test(test_jumbo_option_behind_the_capture),
+        cmocka_unit_test(test_no_packet_behind_these),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

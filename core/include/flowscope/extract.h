@@ -66,11 +66,14 @@ const char *fs_reject_slug(int reject);
 /** One English phrase for a reason. Static storage. */
 const char *fs_reject_text(int reject);
 
-/** Tunnels that are followed; bits of fs_extract_config.tunnels. VLAN, MPLS and PPPoE are always followed. */
+/** Tunnels that are followed; bits of fs_extract_config.tunnels. VLAN, MPLS and PPPoE are always followed.
+ *
+ * UDP tunnels are known by their port, at either end, the destination's first; not if one of the ports belongs to a
+ * service (1 to 1023), for then the other is a client's. */
 enum fs_tunnel {
     FS_TUNNEL_IP = 0x001,     /**< IPv4 and IPv6 in IPv4 and IPv6: protocols 4 and 41 (RFC 2003, 2473, 4213) */
-    FS_TUNNEL_GRE = 0x002,    /**< RFC 2784, 2890; version 1 (PPTP, RFC 2637) too; ERSPAN types I to III */
-    FS_TUNNEL_VXLAN = 0x004,  /**< RFC 7348, UDP port 4789 (and 8472 of older Linux) */
+    FS_TUNNEL_GRE = 0x002,    /**< RFC 2784, 2890; version 1 (PPTP, RFC 2637) too; ERSPAN types I to III, WCCP */
+    FS_TUNNEL_VXLAN = 0x004,  /**< RFC 7348, UDP port 4789 (and 8472 of older Linux); VXLAN-GPE, port 4790 */
     FS_TUNNEL_GENEVE = 0x008, /**< RFC 8926, UDP port 6081 */
     FS_TUNNEL_GTPU = 0x010,   /**< 3GPP TS 29.281, UDP port 2152 */
     FS_TUNNEL_TEREDO = 0x020, /**< RFC 4380, UDP port 3544, and only if the content is a plausible IPv6 packet */
@@ -109,7 +112,14 @@ struct fs_frame {
  * Returns the number of descriptors, 1 to FS_EXTRACT_MAX, or a negated `enum fs_reject`. When a tunnel's content cannot
  * be read, its carriers are returned all the same. An ICMP error is followed by the packet it quotes, marked
  * FS_PACKET_QUOTED. Keys of carriers and of what they carry share the VLAN and interface part of the domain; the tunnel
- * part (VNI, TEID, GRE key) is that of the tunnel which the packet came in. Payloads point into the frame. */
+ * part (FS_DOMAIN_TUNNEL) is that of the innermost tunnel around the packet: the VNI of VXLAN and Geneve, the key of
+ * GRE, the session of ERSPAN. GTP-U names each direction by a TEID of its own, which would split every flow in two;
+ * there the unordered pair of the tunnel's endpoints stands for it, so equal addresses behind one pair of gateways
+ * share a flow. The call numbers of PPTP differ in the same way and are left out. Tunnels without a number have no
+ * part.
+ *
+ * With FS_KEY_MAC_PAIR, frames are not looked into: one descriptor each. Of an 802.11 aggregate (A-MSDU) the first
+ * frame is read. Payloads point into the frame. */
 int fs_extract(const struct fs_extract_config *config, const struct fs_frame *frame, struct fs_packet *packets);
 
 #ifdef __cplusplus
