@@ -179,6 +179,10 @@ static bool has_ports(uint8_t protocol) {
     }
 }
 
+static bool is_either(uint16_t a, uint16_t b, uint16_t port) {
+    return a == port || b == port;
+}
+
 /* The number of the tunnel that a carrier opens, as extract.c has it; false if it has none. */
 static bool tunnel_number(const struct fs_packet *carrier, uint64_t *number) {
     const uint8_t *bytes = carrier->payload;
@@ -207,11 +211,11 @@ static bool tunnel_number(const struct fs_packet *carrier, uint64_t *number) {
         return false;
     uint16_t a = carrier->key.port[0];
     uint16_t b = carrier->key.port[1];
-    if (a == 4789 || b == 4789 || a == 8472 || b == 8472 || a == 6081 || b == 6081) {
+    if (is_either(a, b, 4789) || is_either(a, b, 8472) || is_either(a, b, 4790) || is_either(a, b, 6081)) {
         *number = be32(bytes + 4) >> 8;
         return true;
     }
-    if (a == 2152 || b == 2152) { /* each direction has its own TEID: the endpoints stand for the tunnel */
+    if (is_either(a, b, 2152)) { /* each direction has its own TEID: the endpoints stand for the tunnel */
         struct fs_key key = carrier->key;
         key.port[0] = key.port[1] = 0;
         key.domain = 0;
@@ -425,7 +429,7 @@ static void add_mac_pair(struct fs_notes *notes, packet_info *pinfo) {
         return;
     packet->orientation = (uint8_t)fs_key_set(&packet->key, FS_KEY_MAC_PAIR, FS_FAMILY_MAC, pinfo->dl_src.data,
                                               pinfo->dl_dst.data, 0, 0, 0, false);
-    packet->key.domain = notes->domain;
+    packet->key.domain = domain_of(notes);
     enum { LINK_HEADER = 14, TUNNEL_HEADER = 8 };
     uint32_t whole = pinfo->fd->pkt_len;
     uint32_t before = LINK_HEADER;
