@@ -356,23 +356,31 @@ static const dissector_t dissectors[POINT_COUNT] = {
 #undef ENTRY
 };
 
-static int call_noted(const struct tap_point *point, tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, void *data) {
-    if (!is_on())
-        return call_dissector_only(point->original, tvb, pinfo, tree, data);
-    struct fs_notes *const notes = notes_of(pinfo);
-    const int open = notes->open;
-    if (!note(notes, tvb, pinfo, point->number, data))
-        return call_dissector_only(point->original, tvb, pinfo, tree, data);
+/* What the packet carries ends with the call, also when a dissector throws: then the carrier before it is the innermost
+ * open packet again. A function of its own, so that nothing is inlined into one that calls setjmp. */
+static int call_and_reopen(dissector_handle_t original, tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, void *data,
+                           struct fs_notes *notes, int open) {
+    struct fs_notes *const volatile kept = notes;
+    const volatile int before = open;
     volatile int length = 0;
-    /* What the packet carries ends with the call, also when a dissector throws. */
     TRY {
-        length = call_dissector_only(point->original, tvb, pinfo, tree, data);
+        length = call_dissector_only(original, tvb, pinfo, tree, data);
     }
     FINALLY {
-        notes->open = open;
+        kept->open = before;
     }
     ENDTRY;
     return length;
+}
+
+static int call_noted(const struct tap_point *point, tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, void *data) {
+    if (!is_on())
+        return call_dissector_only(point->original, tvb, pinfo, tree, data);
+    struct fs_notes *notes = notes_of(pinfo);
+    int open = notes->open;
+    if (!note(notes, tvb, pinfo, point->number, data))
+        return call_dissector_only(point->original, tvb, pinfo, tree, data);
+    return call_and_reopen(point->original, tvb, pinfo, tree, data, notes, open);
 }
 
 /* ---- VLAN tags: only where the key wants them ---- */
