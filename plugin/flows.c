@@ -197,6 +197,17 @@ static void gui_add_row(stat_tap_table *table, const struct fs_row *row) {
     g_free(items);
 }
 
+/* A table that was freed tells nobody; a new one may have its address. */
+static void forget_gui_state(stat_tap_table *table) {
+    struct gui_state *state = gui_states ? g_hash_table_lookup(gui_states, table) : NULL;
+    if (!state)
+        return;
+    g_hash_table_remove(gui_states, table);
+    g_array_free(state->flows, TRUE);
+    g_array_free(state->rows, TRUE);
+    g_free(state);
+}
+
 static void gui_init(stat_tap_table_ui *ui) {
     const char *name = "Flowscope Flows";
     stat_tap_table *table = stat_tap_find_table(ui, name);
@@ -206,6 +217,7 @@ static void gui_init(stat_tap_table_ui *ui) {
         return;
     }
     table = stat_tap_init_table(name, (int)fs_flow_column_count, 0, "flowscope.flow == %u");
+    forget_gui_state(table);
     stat_tap_add_table(ui, table);
 }
 

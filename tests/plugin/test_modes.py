@@ -179,7 +179,11 @@ class Tests:
         requests = [{"jsonrpc": "2.0", "id": 1, "method": "load", "params": {"file": self.tcp}},
                     {"jsonrpc": "2.0", "id": 2, "method": "frame", "params": {"frame": 1, "proto": True}},
                     {"jsonrpc": "2.0", "id": 3, "method": "tap", "params": {"tap0": "nstat:flowscope,flows"}},
-                    {"jsonrpc": "2.0", "id": 4, "method": "tap", "params": {"tap0": "conv:Flowscope"}}]
+                    {"jsonrpc": "2.0", "id": 4, "method": "tap", "params": {"tap0": "conv:Flowscope"}},
+                    {"jsonrpc": "2.0", "id": 5, "method": "tap", "params": {"tap0": "nstat:flowscope,flows"}},
+                    {"jsonrpc": "2.0", "id": 6, "method": "tap", "params": {"tap0": "nstat:flowscope,stats"}},
+                    {"jsonrpc": "2.0", "id": 7, "method": "tap", "params": {"tap0": "nstat:flowscope,stats"}},
+                    {"jsonrpc": "2.0", "id": 8, "method": "tap", "params": {"tap0": "nstat:flowscope,flows"}}]
         script = "\n".join(json.dumps(request) for request in requests) + "\n"
         done = self.tshark.run("-", program="sharkd", stdin=script)
         answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
@@ -191,6 +195,10 @@ class Tests:
         taps = [answer["result"]["taps"][0] for answer in answers if "taps" in answer.get("result", {})]
         flows = len(table(self.tshark, self.tcp))
         self.check(taps and len(taps[0]["tables"][0]["i"]) == flows, "sharkd: the table of flows is not complete")
+        self.check(done.returncode == 0 and len(taps) == 6, "sharkd: a table cannot be asked for again: rc %d, %d tables" %
+                   (done.returncode, len(taps)))
+        self.check(len(taps) == 6 and taps[0] == taps[2] == taps[5] and taps[3] == taps[4],
+                   "sharkd: the same table differs the second time")
         self.check(len(taps) > 1 and len(taps[1]["convs"]) == flows, "sharkd: conversations are not complete")
 
 
