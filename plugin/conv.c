@@ -3,9 +3,10 @@
 
 #include "store.h"
 #include "tap.h"
-#include "text.h"
 
-static const char *filter_of(const address *addr, conv_filter_type_e what) {
+/* ---- fields for filters made of a row ---- */
+
+static const char *address_field(const address *addr, conv_filter_type_e what) {
     bool ipv6 = addr->type == AT_IPv6;
     bool mac = addr->type == AT_ETHER;
     switch (what) {
@@ -20,103 +21,147 @@ static const char *filter_of(const address *addr, conv_filter_type_e what) {
     }
 }
 
-static const char *port_filter(bool tcp, conv_filter_type_e what) {
-    switch (what) {
-    case CONV_FT_SRC_PORT:
-        return tcp ? "tcp.srcport" : "udp.srcport";
-    case CONV_FT_DST_PORT:
-        return tcp ? "tcp.dstport" : "udp.dstport";
-    case CONV_FT_ANY_PORT:
-        return tcp ? "tcp.port" : "udp.port";
-    default:
-        return CONV_FILTER_INVALID;
-    }
+/* One function a protocol: the row does not say which it is (see conversation_packet()). */
+#define PORT_FIELDS(protocol)                                                                                          \
+    static const char *protocol##_conversation_field(conv_item_t *item, conv_filter_type_e what) {                     \
+        switch (what) {                                                                                                \
+        case CONV_FT_SRC_PORT:                                                                                         \
+            return #protocol ".srcport";                                                                               \
+        case CONV_FT_DST_PORT:                                                                                         \
+            return #protocol ".dstport";                                                                               \
+        case CONV_FT_ANY_PORT:                                                                                         \
+            return #protocol ".port";                                                                                  \
+        default:                                                                                                       \
+            return address_field(&item->src_address, what);                                                            \
+        }                                                                                                              \
+    }                                                                                                                  \
+    static const char *protocol##_endpoint_field(endpoint_item_t *item, conv_filter_type_e what) {                     \
+        switch (what) {                                                                                                \
+        case CONV_FT_SRC_PORT:                                                                                         \
+            return #protocol ".srcport";                                                                               \
+        case CONV_FT_DST_PORT:                                                                                         \
+            return #protocol ".dstport";                                                                               \
+        case CONV_FT_ANY_PORT:                                                                                         \
+            return #protocol ".port";                                                                                  \
+        default:                                                                                                       \
+            return address_field(&item->myaddress, what);                                                              \
+        }                                                                                                              \
+    }                                                                                                                  \
+    static ct_dissector_info_t protocol##_conversation = {protocol##_conversation_field};                              \
+    static et_dissector_info_t protocol##_endpoint = {protocol##_endpoint_field};
+PORT_FIELDS(tcp)
+PORT_FIELDS(udp)
+PORT_FIELDS(sctp)
+PORT_FIELDS(dccp)
+
+static const char *plain_conversation_field(conv_item_t *item, conv_filter_type_e what) {
+    return address_field(&item->src_address, what);
 }
 
-static const char *conversation_filter(conv_item_t *item, conv_filter_type_e what) {
-    if (item->ctype == CONVERSATION_TCP || item->ctype == CONVERSATION_UDP) {
-        const char *port = port_filter(item->ctype == CONVERSATION_TCP, what);
-        if (strcmp(port, CONV_FILTER_INVALID) != 0)
-            return port;
-    }
-    return filter_of(&item->src_address, what);
+static const char *plain_endpoint_field(endpoint_item_t *item, conv_filter_type_e what) {
+    return address_field(&item->myaddress, what);
 }
 
-static const char *endpoint_filter(endpoint_item_t *item, conv_filter_type_e what) {
-    return filter_of(&item->myaddress, what);
-}
+static ct_dissector_info_t plain_conversation = {plain_conversation_field};
+static et_dissector_info_t plain_endpoint = {plain_endpoint_field};
 
-static ct_dissector_info_t conversation_info = {conversation_filter};
-static et_dissector_info_t endpoint_info = {endpoint_filter};
-
-struct ends {
-    address addr[2];
-    uint32_t port[2];
-    conversation_type type;
-};
+/* ---- rows ---- */
 
 /* From our record: pinfo has the innermost addresses of the frame by now. */
-static void ends_of(const struct fs_flow_info *info, struct ends *ends) {
-    for (unsigned side = 0; side < 2; side++) {
-        const uint8_t *bytes = info->key.address[fs_endpoint(info, side)];
-        if (info->key.family == FS_FAMILY_IPV4)
-            set_address(&ends->addr[side], AT_IPv4, 4, bytes);
-        else if (info->key.family == FS_FAMILY_IPV6)
-            set_address(&ends->addr[side], AT_IPv6, 16, bytes);
-        else
-            set_address(&ends->addr[side], AT_ETHER, 6, bytes);
-        ends->port[side] = fs_text_has_ports(info) ? fs_flow_port(info, side) : 0;
-    }
-    ends->type = CONVERSATION_NONE;
-    if (info->key.kind == FS_KEY_5TUPLE && info->key.protocol == FS_PROTO_TCP)
-        ends->type = CONVERSATION_TCP;
-    else if (info->key.kind == FS_KEY_5TUPLE && info->key.protocol == FS_PROTO_UDP)
-        ends->type = CONVERSATION_UDP;
-    else if (info->key.kind == FS_KEY_5TUPLE && info->key.protocol == FS_PROTO_SCTP)
-        ends->type = CONVERSATION_SCTP;
+struct ends {
+    address addr[2]; /* source and destination of the packet */
+    uint32_t port[2];
+    bool ports;
+    conversation_type type; /* of an endpoint */
+    ct_dissector_info_t *conversation;
+    et_dissector_info_t *endpoint;
+};
+
+static void set_end(struct ends *ends, unsigned at, const struct fs_key *key, unsigned endpoint, bool ports) {
+    const uint8_t *bytes = key->address[endpoint];
+    if (key->family == FS_FAMILY_IPV4)
+        set_address(&ends->addr[at], AT_IPv4, 4, bytes);
+    else if (key->family == FS_FAMILY_IPV6)
+        set_address(&ends->addr[at], AT_IPv6, 16, bytes);
+    else
+        set_address(&ends->addr[at], AT_ETHER, 6, bytes);
+    ends->port[at] = ports ? key->port[endpoint] : 0;
 }
 
+static void ends_of(const struct fs_packet *packet, struct ends *ends) {
+    const struct fs_key *key = &packet->key;
+    ends->ports = true;
+    ends->type = CONVERSATION_NONE;
+    ends->conversation = &plain_conversation;
+    ends->endpoint = &plain_endpoint;
+    switch (key->protocol) {
+    case FS_PROTO_TCP:
+        ends->conversation = &tcp_conversation;
+        ends->endpoint = &tcp_endpoint;
+        ends->type = CONVERSATION_TCP;
+        break;
+    case FS_PROTO_UDP:
+    case FS_PROTO_UDPLITE: /* its dissector uses the same fields */
+        ends->conversation = &udp_conversation;
+        ends->endpoint = &udp_endpoint;
+        ends->type = CONVERSATION_UDP;
+        break;
+    case FS_PROTO_SCTP:
+        ends->conversation = &sctp_conversation;
+        ends->endpoint = &sctp_endpoint;
+        ends->type = CONVERSATION_SCTP;
+        break;
+    case FS_PROTO_DCCP:
+        ends->conversation = &dccp_conversation;
+        ends->endpoint = &dccp_endpoint;
+        ends->type = CONVERSATION_DCCP;
+        break;
+    default:
+        ends->ports = false;
+    }
+    set_end(ends, 0, key, packet->orientation, ends->ports);
+    set_end(ends, 1, key, !packet->orientation, ends->ports);
+}
+
+/* The row's number is the flow's. The dialog takes the number of a row of type TCP or UDP for a stream of Wireshark's,
+ * and would follow or graph some other connection. A type with ports that it follows nothing of serves all. */
 static tap_packet_status conversation_packet(void *data, packet_info *pinfo, epan_dissect_t *edt _U_,
                                              const void *record, tap_flags_t flags) {
     conv_hash_t *hash = data;
-    const struct fs_tap_packet *packet = record;
-    struct fs_flow_info info;
+    const struct fs_seen *seen = record;
     struct ends ends;
     hash->flags = flags;
-    if (!fs_store_flow(packet->record->flow, &info))
+    if (!seen->packet)
         return TAP_PACKET_DONT_REDRAW;
-    ends_of(&info, &ends);
-    unsigned from = fs_record_side(packet->record);
-    add_conversation_table_data_with_conv_id(
-        hash, &ends.addr[from], &ends.addr[!from], ends.port[from], ends.port[!from], (conv_id_t)packet->record->flow,
-        1, (int)packet->wire_bytes, &pinfo->rel_ts, &pinfo->abs_ts, &conversation_info, ends.type);
+    ends_of(seen->packet, &ends);
+    add_conversation_table_data_with_conv_id(hash, &ends.addr[0], &ends.addr[1], ends.port[0], ends.port[1],
+                                             (conv_id_t)seen->record.flow, 1, (int)pinfo->fd->pkt_len, &pinfo->rel_ts,
+                                             &pinfo->abs_ts, ends.conversation,
+                                             ends.ports ? CONVERSATION_SCTP : CONVERSATION_NONE);
     return TAP_PACKET_REDRAW;
 }
 
-static tap_packet_status endpoint_packet(void *data, packet_info *pinfo _U_, epan_dissect_t *edt _U_,
-                                         const void *record, tap_flags_t flags) {
+static tap_packet_status endpoint_packet(void *data, packet_info *pinfo, epan_dissect_t *edt _U_, const void *record,
+                                         tap_flags_t flags) {
     conv_hash_t *hash = data;
-    const struct fs_tap_packet *packet = record;
-    struct fs_flow_info info;
+    const struct fs_seen *seen = record;
     struct ends ends;
     hash->flags = flags;
-    if (!fs_store_flow(packet->record->flow, &info))
+    if (!seen->packet)
         return TAP_PACKET_DONT_REDRAW;
-    ends_of(&info, &ends);
-    unsigned from = fs_record_side(packet->record);
-    add_endpoint_table_data(hash, &ends.addr[from], ends.port[from], TRUE, 1, (int)packet->wire_bytes, &endpoint_info,
-                            (endpoint_type)ends.type);
-    add_endpoint_table_data(hash, &ends.addr[!from], ends.port[!from], FALSE, 1, (int)packet->wire_bytes,
-                            &endpoint_info, (endpoint_type)ends.type);
+    ends_of(seen->packet, &ends);
+    for (unsigned at = 0; at < 2; at++)
+        add_endpoint_table_data(hash, &ends.addr[at], ends.port[at], at == 0, 1, (int)pinfo->fd->pkt_len, ends.endpoint,
+                                (endpoint_type)ends.type);
     return TAP_PACKET_REDRAW;
 }
 
 /* ---- conversation filter: the innermost flow of the frame ---- */
 
 static const struct fs_record *innermost(const packet_info *pinfo) {
+    const struct fs_record *record;
     const struct fs_record *last = NULL;
-    const struct fs_record *record = fs_store_record(pinfo->num, 0);
-    for (unsigned n = 0; record; record = fs_store_next(pinfo->num, n++, record))
+    for (unsigned n = 0; (record = fs_store_record(pinfo->num, n)); n++)
         last = record;
     return last;
 }

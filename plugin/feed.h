@@ -3,7 +3,8 @@
  *
  * A dissector of ours stands before each of the IP protocols that we track: it notes the packet and calls the original.
  * So every packet that Wireshark reaches is seen, through any link type, tunnel, decryption or reassembly, at the cost
- * of one call. */
+ * of one call. What no dissector of ours saw (fragments that wait for others, IP protocols that nothing dissects,
+ * frames without IP) is decoded by the library, from where Wireshark stopped. */
 #ifndef FS_PLUGIN_FEED_H
 #define FS_PLUGIN_FEED_H
 
@@ -13,18 +14,26 @@
 
 /* The packets of one frame, in the order in which they were reached: carriers before what they carry. */
 struct fs_notes {
-    unsigned count, room;
-    int open;        /* innermost packet that is being dissected, or -1 */
-    uint32_t domain; /* VLAN and interface part of the keys to come */
-    int *parents;    /* index of each one's carrier, or -1 */
+    unsigned count;
+    unsigned capacity;
     struct fs_packet *packets;
+    int parents[FS_FRAME_MAX];         /* as in fs_pipeline_frame() */
+    const void *sources[FS_FRAME_MAX]; /* where Wireshark read the source address of each */
+    int open;                          /* innermost packet that is being dissected, or -1 */
+    uint32_t domain;                   /* of the packet to come */
+    uint32_t outer_domain;             /* VLAN and interface part, without a tunnel's */
+    uint32_t link_domain;              /* of the link layer that was reached last */
+    int reject;                        /* enum fs_reject: why count is 0 */
 };
 
 void fs_feed_register(int proto); /* protocols in name only; after all built-in ones */
 void fs_feed_handoff(void);       /* take the place before the originals */
 
-/* The notes of the frame, with a packet for frames without IP added; NULL if there is nothing to track. Call it once a
- * dissection, when all dissectors have run. */
-struct fs_notes *fs_feed_collect(packet_info *pinfo);
+/* The notes of the frame, never NULL, with what only the library can tell added. Call it once a dissection, when all
+ * dissectors have run, with the frame's bytes. */
+struct fs_notes *fs_feed_collect(tvbuff_t *tvb, packet_info *pinfo);
+
+/* Capture time in nanoseconds since 1970; 0 if the frame has none. */
+uint64_t fs_feed_time(const packet_info *pinfo);
 
 #endif

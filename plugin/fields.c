@@ -158,6 +158,38 @@ void fs_fields_register(int proto) {
     expert_register_field_array(expert_register_protocol(proto), infos, (int)FS_LENGTH_OF(infos));
 }
 
+/* ---- what is asked for ---- */
+
+/* Only packet details are seen whole; filters and columns ask for single fields, and the rest need not be made. */
+static bool is_visible(const proto_tree *tree) {
+    return PTREE_DATA(tree)->visible;
+}
+
+static bool any_wanted(const proto_tree *tree, const int *const *fields, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (proto_field_is_referenced((proto_tree *)(uintptr_t)tree, *fields[i]))
+            return true;
+    }
+    return false;
+}
+
+static bool wants_side(const proto_tree *tree, enum fs_side side) {
+#define FIELD(variable, abbreviation, name, type, display, strings, description) &hf_##variable[0],
+    static const int *const initiator[] = {SIDE_FIELDS(FIELD)};
+#undef FIELD
+#define FIELD(variable, abbreviation, name, type, display, strings, description) &hf_##variable[1],
+    static const int *const responder[] = {SIDE_FIELDS(FIELD)};
+#undef FIELD
+    return any_wanted(tree, side == FS_INITIATOR ? initiator : responder, FS_LENGTH_OF(initiator));
+}
+
+static bool wants_totals(const proto_tree *tree) {
+#define FIELD(variable, abbreviation, name, type, display, strings, description) &hf_##variable,
+    static const int *const fields[] = {FLOW_FIELDS(FIELD)};
+#undef FIELD
+    return any_wanted(tree, fields, FS_LENGTH_OF(fields));
+}
+
 /* ---- one value ---- */
 
 /* Nothing of ours is in the packet's bytes: items are generated, and empty. */
@@ -195,16 +227,31 @@ static void add_time(const struct place *place, int field, uint64_t time_ns) {
 
 /* ---- the flow ---- */
 
-static void show_side(const struct place *parent, const struct fs_flow_info *info, enum fs_side side) {
+static void show_address(const struct place *place, const struct fs_flow_info *info, enum fs_side side) {
     char text[FS_TEXT_ENDPOINT];
-    fs_text_endpoint(info, side, text, sizeof text);
-    proto_item *item;
-    struct place place = {parent->tvb, NULL};
-    place.tree = proto_tree_add_subtree_format(parent->tree, parent->tvb, 0, 0, ett_side[side], &item, "%s %s",
-                                               side == FS_INITIATOR ? "Initiator" : "Responder", text);
-    proto_item_set_generated(item);
+    if (!proto_field_is_referenced(place->tree, hf_address[side]))
+        return;
     fs_text_address(info, side, text, sizeof text);
-    add_text(&place, hf_address[side], text);
+    add_text(place, hf_address[side], text);
+}
+
+static proto_tree *add_side_tree(const struct place *parent, const struct fs_flow_info *info, enum fs_side side) {
+    char text[FS_TEXT_ENDPOINT];
+    proto_item *item;
+    if (!is_visible(parent->tree))
+        return parent->tree;
+    fs_text_endpoint(info, side, text, sizeof text);
+    proto_tree *tree = proto_tree_add_subtree_format(parent->tree, parent->tvb, 0, 0, ett_side[side], &item, "%s %s",
+                                                     side == FS_INITIATOR ? "Initiator" : "Responder", text);
+    proto_item_set_generated(item);
+    return tree;
+}
+
+static void show_side(const struct place *parent, const struct fs_flow_info *info, enum fs_side side) {
+    if (!wants_side(parent->tree, side))
+        return;
+    struct place place = {parent->tvb, add_side_tree(parent, info, side)};
+    show_address(&place, info, side);
     if (fs_text_has_ports(info))
         add_uint(&place, hf_port[side], fs_flow_port(info, side));
     const struct fs_counters *counters = &info->side[side];
@@ -238,29 +285,43 @@ static void show_totals(const struct place *place, const struct fs_flow_info *in
     add_uint64(place, hf_flow_payload_bytes, i->payload_bytes + r->payload_bytes);
 }
 
-static void show_flow(const struct place *parent, const struct fs_flow_info *info) {
+static void show_words(const struct place *place, const struct fs_flow_info *info) {
     char text[FS_TEXT_MARKS];
-    proto_item *item;
-    struct place place = {parent->tvb, NULL};
-    place.tree = proto_tree_add_subtree_format(
-        parent->tree, parent->tvb, 0, 0, ett_flow, &item, "Flow in all: %" PRIu64 " packets, %s",
-        info->side[0].packets + info->side[1].packets, fs_state_name(info->state));
-    proto_item_set_generated(item);
     fs_text_protocol(info, text, sizeof text);
-    add_text(&place, hf_flow_protocol, text);
+    add_text(place, hf_flow_protocol, text);
     if (info->parent != FS_NO_FLOW)
-        add_uint(&place, hf_flow_parent, (uint32_t)info->parent);
-    add_text(&place, hf_flow_state, fs_state_name(info->state));
-    add_text(&place, hf_flow_end, fs_end_name(info->end));
-    show_totals(&place, info);
+        add_uint(place, hf_flow_parent, (uint32_t)info->parent);
+    add_text(place, hf_flow_state, fs_state_name(info->state));
+    add_text(place, hf_flow_end, fs_end_name(info->end));
     fs_text_marks(info->marks, text, sizeof text);
-    add_text(&place, hf_flow_marks, text);
-    add_text(&place, hf_flow_history, info->history);
-    add_text(&place, hf_flow_conn_state, info->conn_state);
-    if (info->handshake_syn_ns != FS_NO_TIME)
-        add_time(&place, hf_flow_handshake_syn, info->handshake_syn_ns);
-    if (info->handshake_ack_ns != FS_NO_TIME)
-        add_time(&place, hf_flow_handshake_ack, info->handshake_ack_ns);
+    add_text(place, hf_flow_marks, text);
+    if (info->history[0])
+        add_text(place, hf_flow_history, info->history);
+    add_text(place, hf_flow_conn_state, info->conn_state);
+}
+
+static proto_tree *add_flow_tree(const struct place *parent, const struct fs_flow_info *info) {
+    proto_item *item;
+    if (!is_visible(parent->tree))
+        return parent->tree;
+    uint64_t packets = info->side[FS_INITIATOR].packets + info->side[FS_RESPONDER].packets;
+    proto_tree *tree = proto_tree_add_subtree_format(parent->tree, parent->tvb, 0, 0, ett_flow, &item,
+                                                     "Flow in all: %" PRIu64 " packet%s, %s", packets,
+                                                     packets == 1 ? "" : "s", fs_state_name(info->state));
+    proto_item_set_generated(item);
+    return tree;
+}
+
+static void show_flow(const struct place *parent, const struct fs_flow_info *info) {
+    struct place place = {parent->tvb, add_flow_tree(parent, info)};
+    if (wants_totals(place.tree)) {
+        show_words(&place, info);
+        show_totals(&place, info);
+        if (info->handshake_syn_ns != FS_NO_TIME)
+            add_time(&place, hf_flow_handshake_syn, info->handshake_syn_ns);
+        if (info->handshake_ack_ns != FS_NO_TIME)
+            add_time(&place, hf_flow_handshake_ack, info->handshake_ack_ns);
+    }
     show_side(&place, info, FS_INITIATOR);
     show_side(&place, info, FS_RESPONDER);
 }
@@ -269,85 +330,96 @@ static void show_flow(const struct place *parent, const struct fs_flow_info *inf
 
 static proto_item *show_summary(const struct place *place, const struct fs_record *record,
                                 const struct fs_flow_info *info) {
+    char protocol[16], initiator[FS_TEXT_ENDPOINT], responder[FS_TEXT_ENDPOINT], packet[32] = "quoted";
+    if (!is_visible(place->tree))
+        return proto_tree_add_item(place->tree, proto_flowscope, place->tvb, 0, 0, ENC_NA);
     if (!info)
         return proto_tree_add_protocol_format(place->tree, proto_flowscope, place->tvb, 0, 0,
                                               "Flowscope, flow %u (forgotten)", record->flow);
-    char protocol[16], initiator[FS_TEXT_ENDPOINT], responder[FS_TEXT_ENDPOINT];
     fs_text_protocol(info, protocol, sizeof protocol);
     fs_text_endpoint(info, FS_INITIATOR, initiator, sizeof initiator);
     fs_text_endpoint(info, FS_RESPONDER, responder, sizeof responder);
+    if (!(record->bits & FS_RECORD_QUOTED))
+        snprintf(packet, sizeof packet, "packet %u", record->packet);
     return proto_tree_add_protocol_format(place->tree, proto_flowscope, place->tvb, 0, 0,
-                                          "Flowscope, flow %u, %s %s %s %s, %s, packet %u%s", record->flow, protocol,
-                                          initiator, fs_record_side(record) == FS_INITIATOR ? "→" : "←", responder,
-                                          fs_state_name(record->bits & FS_RECORD_STATE), record->packet,
-                                          record->bits & FS_RECORD_QUOTED ? " (quoted)" : "");
+                                          "Flowscope, flow %u, %s %s %s %s, %s, %s", record->flow, protocol, initiator,
+                                          fs_record_side(record) == FS_INITIATOR ? "→" : "←", responder,
+                                          fs_state_name(record->bits & FS_RECORD_STATE), packet);
 }
 
-static void show_record(const struct place *place, uint32_t frame, unsigned n, const struct fs_record *record,
-                        const struct fs_flow_info *info) {
+static void show_anomalies(const struct place *place, unsigned anomalies) {
     char text[FS_TEXT_MARKS];
+    if (!anomalies || !proto_field_is_referenced(place->tree, hf_anomaly))
+        return;
+    fs_text_anomalies(anomalies, text, sizeof text);
+    add_text(place, hf_anomaly, text);
+}
+
+static void show_record(const struct place *place, uint32_t frame, const struct fs_seen *seen,
+                        const struct fs_flow_info *info) {
+    const struct fs_record *record = &seen->record;
+    bool quoted = record->bits & FS_RECORD_QUOTED;
     add_uint(place, hf_flow, record->flow);
     add_uint(place, hf_side, fs_record_side(record));
     add_uint(place, hf_orientation, record->bits & FS_RECORD_REVERSE ? FS_REVERSE : FS_FORWARD);
     add_text(place, hf_state, fs_state_name(record->bits & FS_RECORD_STATE));
-    add_flag(place, hf_quoted, record->bits & FS_RECORD_QUOTED);
-    if (!(record->bits & FS_RECORD_QUOTED))
+    add_flag(place, hf_quoted, quoted);
+    if (!quoted)
         add_uint(place, hf_packets, record->packet);
     add_uint64(place, hf_bytes, fs_record_bytes(record));
     add_flag(place, hf_retransmission, record->bits & FS_RECORD_RETRANSMISSION);
     if (record->bits & FS_RECORD_RTT)
-        add_time(place, hf_rtt, fs_store_rtt_ns(frame, n));
-    if (record->bits & FS_RECORD_ANOMALY) {
-        fs_text_anomalies(fs_store_anomalies(frame, n), text, sizeof text);
-        add_text(place, hf_anomaly, text);
-    }
+        add_time(place, hf_rtt, seen->rtt_ns);
+    show_anomalies(place, seen->anomalies);
     if (info)
         add_frame(place, hf_first_frame, info->first_frame);
-    add_frame(place, hf_previous_frame, record->previous);
+    if (record->previous != frame)
+        add_frame(place, hf_previous_frame, record->previous);
     add_frame(place, hf_next_frame, record->next);
     if (info)
         add_frame(place, hf_last_frame, info->last_frame);
 }
 
-static void show_packet(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, unsigned n,
-                        const struct fs_record *record) {
-    proto_item *item = NULL;
-    if (tree) {
-        struct fs_flow_info info;
-        bool known = fs_store_flow(record->flow, &info);
-        struct place place = {tvb, tree};
-        item = show_summary(&place, record, known ? &info : NULL);
-        proto_item_set_generated(item);
-        place.tree = proto_item_add_subtree(item, ett_packet);
-        show_record(&place, pinfo->num, n, record, known ? &info : NULL);
-        if (known)
-            show_flow(&place, &info);
-    }
-    if (!(record->bits & FS_RECORD_ANOMALY))
-        return;
-    unsigned anomalies = fs_store_anomalies(pinfo->num, n);
-    for (unsigned bit = 0; bit < FS_ANOMALY_COUNT; bit++) {
-        if (anomalies >> bit & 1)
-            expert_add_info(pinfo, item, anomaly_infos[bit]);
-    }
+/* Whether fields are asked for that the record alone does not answer. */
+static bool wants_flow(const proto_tree *tree) {
+    static const int *const fields[] = {&hf_first_frame, &hf_last_frame};
+    return any_wanted(tree, fields, FS_LENGTH_OF(fields)) || wants_totals(tree) || wants_side(tree, FS_INITIATOR) ||
+           wants_side(tree, FS_RESPONDER);
 }
 
-void fs_fields_show(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree) {
-    const struct fs_record *record;
-    /* When nobody asks for our fields, the tree gets none of them: only expert infos are left to do. */
-    if (tree && !proto_field_is_referenced(tree, proto_flowscope))
-        tree = NULL;
-    record = fs_store_record(pinfo->num, 0);
-    for (unsigned n = 0; record; record = fs_store_next(pinfo->num, n++, record)) {
-        if (tree || (record->bits & FS_RECORD_ANOMALY))
-            show_packet(tvb, pinfo, tree, n, record);
-    }
-    int reject = tree ? fs_store_reject(pinfo->num) : FS_REJECT_NONE;
-    if (reject == FS_REJECT_NONE)
-        return;
+static proto_item *show_packet(tvbuff_t *tvb, proto_tree *tree, uint32_t frame, const struct fs_seen *seen) {
+    struct fs_flow_info info;
+    bool known = wants_flow(tree) && fs_store_flow(seen->record.flow, &info);
+    struct place place = {tvb, tree};
+    proto_item *item = show_summary(&place, &seen->record, known ? &info : NULL);
+    proto_item_set_generated(item);
+    place.tree = proto_item_add_subtree(item, ett_packet);
+    show_record(&place, frame, seen, known ? &info : NULL);
+    if (known)
+        show_flow(&place, &info);
+    return item;
+}
+
+static void show_untracked(tvbuff_t *tvb, proto_tree *tree, int reject) {
     proto_item *item = proto_tree_add_protocol_format(tree, proto_flowscope, tvb, 0, 0, "Flowscope, no flow: %s",
                                                       fs_reject_text(reject));
     proto_item_set_generated(item);
     struct place place = {tvb, proto_item_add_subtree(item, ett_packet)};
     add_text(&place, hf_untracked, fs_reject_slug(reject));
+}
+
+void fs_fields_show(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, const struct fs_seen *seen, unsigned count,
+                    int reject) {
+    /* When nobody asks for our fields, the tree gets none of them: only expert infos are left to do. */
+    if (tree && !proto_field_is_referenced(tree, proto_flowscope))
+        tree = NULL;
+    for (unsigned n = 0; n < count; n++) {
+        proto_item *item = tree ? show_packet(tvb, tree, pinfo->num, &seen[n]) : NULL;
+        for (unsigned bit = 0; bit < FS_ANOMALY_COUNT; bit++) {
+            if (seen[n].anomalies >> bit & 1)
+                expert_add_info(pinfo, item, anomaly_infos[bit]);
+        }
+    }
+    if (tree && !count && reject != FS_REJECT_NONE)
+        show_untracked(tvb, tree, reject);
 }

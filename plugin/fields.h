@@ -7,7 +7,9 @@
 
 void fs_fields_register(int proto);
 
-/* Add what is known of the frame to its tree, which may be NULL: expert infos need none. */
-void fs_fields_show(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree);
+/* Add what is known of the frame to its tree, which may be NULL: expert infos need none. `reject` says why the frame
+ * belongs to no flow, if it does not. */
+void fs_fields_show(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, const struct fs_seen *seen, unsigned count,
+                    int reject);
 
 #endif

@@ -5,4 +5,7 @@
 
 void fs_flows_register(void);
 
+/* The file is about to be closed: listeners keep what they need of it. */
+void fs_flows_keep(void);
+
 #endif

@@ -13,32 +13,46 @@
 
 #include "flowscope/version.h"
 
+static void close_file(void) {
+    fs_flows_keep();
+    fs_stats_keep();
+    fs_store_close();
+}
+
 static void open_file(void) {
-    fs_store_close(); /* -M resets dissection without a clean-up in between on some versions */
+    close_file(); /* -M resets dissection without a clean-up in between on some versions */
     if (fs_prefs_snapshot()->track)
         fs_store_open();
 }
 
-static void close_file(void) {
-    fs_store_close();
-}
-
-static void track(packet_info *pinfo, const struct fs_notes *notes) {
-    if (notes)
-        fs_store_frame(notes->packets, notes->count, notes->parents);
-    else
-        fs_store_untracked(pinfo->num, FS_REJECT_NOT_IP, pinfo->fd->pkt_len);
+/* What the frame's packets are to their flows: found on the first pass, remembered on later ones. */
+static unsigned look(packet_info *pinfo, const struct fs_notes *notes, struct fs_seen **seen) {
+    bool first = !pinfo->fd->visited;
+    unsigned room = first ? notes->count : fs_store_count(pinfo->num);
+    *seen = room ? wmem_alloc_array(pinfo->pool, struct fs_seen, room) : NULL;
+    if (!first) {
+        fs_store_recall(pinfo->num, notes->packets, notes->count, *seen);
+        return room;
+    }
+    if (room)
+        return fs_store_frame(notes->packets, notes->count, notes->parents, *seen);
+    fs_store_untracked(pinfo->num, notes->reject, pinfo->fd->pkt_len);
+    return 0;
 }
 
 static int dissect_after(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, void *data _U_) {
     if (!fs_store_is_open())
         return 0;
-    struct fs_notes *notes = fs_feed_collect(pinfo);
-    if (!pinfo->fd->visited)
-        track(pinfo, notes);
-    fs_fields_show(tvb, pinfo, tree);
-    fs_tap_queue(pinfo, notes);
-    return notes ? (int)tvb_captured_length(tvb) : 0;
+    const struct fs_notes *notes = fs_feed_collect(tvb, pinfo);
+    struct fs_seen *seen;
+    fs_store_set_start(fs_feed_time(pinfo));
+    unsigned count = look(pinfo, notes, &seen);
+    int reject = pinfo->fd->visited ? fs_store_reject(pinfo->num) : notes->count ? FS_REJECT_NONE : notes->reject;
+    /* Fields past max_frames would differ from pass to pass. */
+    bool remembered = fs_store_record(pinfo->num, 0);
+    fs_fields_show(tvb, pinfo, tree, seen, remembered ? count : 0, reject);
+    fs_tap_queue(pinfo, seen, count, reject);
+    return (int)tvb_captured_length(tvb);
 }
 
 static void register_protoinfo(void) {

@@ -3,112 +3,13 @@
 
 #include "argument.h"
 #include "store.h"
+#include "table.h"
 #include "tap.h"
 #include "text.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
-/* What the chosen frames add up to. */
-struct summary {
-    char *filter;
-    uint64_t frames, frame_bytes;
-    uint64_t tracked, untracked[FS_REJECT_COUNT], unknown;
-    uint64_t packets, carried, quoted;
-    uint64_t ip_bytes, payload_bytes;
-    uint64_t anomalies[FS_ANOMALY_COUNT];
-    uint64_t retransmissions, retransmitted_bytes;
-    GArray *seen; /* gboolean, by flow id */
-};
-
-static struct summary *summary_new(const char *filter) {
-    struct summary *summary = g_new0(struct summary, 1);
-    summary->filter = g_strdup(filter);
-    summary->seen = g_array_new(FALSE, TRUE, sizeof(uint8_t));
-    return summary;
-}
-
-static void summary_reset(void *data) {
-    struct summary *summary = data;
-    struct summary empty = {.filter = summary->filter, .seen = summary->seen};
-    g_array_set_size(empty.seen, 0);
-    *summary = empty;
-}
-
-static void summary_free(void *data) {
-    struct summary *summary = data;
-    g_array_free(summary->seen, TRUE);
-    g_free(summary->filter);
-    g_free(summary);
-}
-
-static void add_packet(struct summary *summary, uint32_t frame, unsigned n, const struct fs_tap_packet *packet) {
-    uint16_t bits = packet->record->bits;
-    if (bits & FS_RECORD_QUOTED) {
-        summary->quoted++;
-        return;
-    }
-    uint32_t id = packet->record->flow;
-    if (id >= summary->seen->len)
-        g_array_set_size(summary->seen, id + 1);
-    g_array_index(summary->seen, uint8_t, id) = 1;
-    summary->packets++;
-    summary->ip_bytes += packet->ip_bytes;
-    summary->payload_bytes += packet->payload_bytes;
-    if (bits & FS_RECORD_RETRANSMISSION) {
-        summary->retransmissions++;
-        summary->retransmitted_bytes += packet->payload_bytes;
-    }
-    if (!(bits & FS_RECORD_ANOMALY))
-        return;
-    unsigned anomalies = fs_store_anomalies(frame, n);
-    for (unsigned bit = 0; bit < FS_ANOMALY_COUNT; bit++)
-        summary->anomalies[bit] += anomalies >> bit & 1;
-}
-
-static tap_packet_status summary_frame(void *data, packet_info *pinfo, epan_dissect_t *edt _U_, const void *record,
-                                       tap_flags_t flags _U_) {
-    struct summary *summary = data;
-    const struct fs_tap_frame *frame = record;
-    summary->frames++;
-    summary->frame_bytes += pinfo->fd->pkt_len;
-    if (frame->count)
-        summary->tracked++;
-    else if (frame->reject)
-        summary->untracked[frame->reject]++;
-    else
-        summary->unknown++;
-    if (frame->count > 1)
-        summary->carried++;
-    for (unsigned n = 0; n < frame->count; n++)
-        add_packet(summary, pinfo->num, n, &frame->packets[n]);
-    return TAP_PACKET_REDRAW;
-}
-
-/* ---- lines ---- */
-
-/* Where the lines go: standard output, or the rows of a dialog. */
-struct output {
-    void (*line)(void *user, const char *group, const char *name, const char *value);
-    void *user;
-};
-
-static void put(const struct output *output, const char *group, const char *name, uint64_t value) {
-    char text[32];
-    snprintf(text, sizeof text, "%" PRIu64, value);
-    output->line(output->user, group, name, text);
-}
-
-static void put_if(const struct output *output, const char *group, const char *name, uint64_t value) {
-    if (value)
-        put(output, group, name, value);
-}
-
-static void put_ms(const struct output *output, const char *group, const char *name, uint64_t ns) {
-    char text[32];
-    snprintf(text, sizeof text, "%" PRIu64 ".%03u", ns / 1000000, (unsigned)(ns % 1000000 / 1000));
-    output->line(output->user, group, name, text);
-}
+/* ---- what the chosen frames add up to ---- */
 
 struct spread {
     uint64_t count, sum, minimum, maximum;
@@ -121,15 +22,6 @@ static void spread_add(struct spread *spread, uint64_t value) {
         spread->maximum = value;
     spread->sum += value;
     spread->count++;
-}
-
-static void put_spread(const struct output *output, const char *group, const struct spread *spread) {
-    if (!spread->count)
-        return;
-    put(output, group, "flows", spread->count);
-    put_ms(output, group, "minimum [ms]", spread->minimum);
-    put_ms(output, group, "mean [ms]", spread->sum / spread->count);
-    put_ms(output, group, "maximum [ms]", spread->maximum);
 }
 
 /* The flows that the chosen frames belong to. */
@@ -164,20 +56,149 @@ static void add_flow(struct flow_totals *totals, const struct fs_flow_info *info
     }
 }
 
-static void add_flows(struct flow_totals *totals, const GArray *seen, bool final) {
-    memset(totals, 0, sizeof *totals);
-    for (uint32_t id = 0; id < seen->len; id++) {
-        struct fs_flow_info info;
-        if (!g_array_index(seen, uint8_t, id))
-            continue;
-        if (!fs_store_flow(id, &info)) {
-            totals->forgotten++;
+struct summary {
+    char *filter;
+    uint64_t frames, frame_bytes;
+    uint64_t tracked, untracked[FS_REJECT_COUNT], unknown;
+    uint64_t packets, carried, quoted;
+    uint64_t ip_bytes, payload_bytes;
+    uint64_t anomalies[FS_ANOMALY_COUNT];
+    uint64_t retransmissions, retransmitted_bytes;
+    GArray *seen;             /* uint8_t, by flow id */
+    struct flow_totals flows; /* of flows that will not change any more */
+};
+
+static struct summary *summary_new(const char *filter) {
+    struct summary *summary = g_new0(struct summary, 1);
+    summary->filter = g_strdup(filter);
+    summary->seen = g_array_new(FALSE, TRUE, sizeof(uint8_t));
+    return summary;
+}
+
+static void summary_reset(void *data) {
+    struct summary *summary = data;
+    char *filter = summary->filter;
+    GArray *seen = summary->seen;
+    g_array_set_size(seen, 0);
+    memset(summary, 0, sizeof *summary);
+    summary->filter = filter;
+    summary->seen = seen;
+}
+
+static void summary_free(void *data) {
+    struct summary *summary = data;
+    g_array_free(summary->seen, TRUE);
+    g_free(summary->filter);
+    g_free(summary);
+}
+
+/* Returns whether it is the first packet of its flow. */
+static bool see_flow(struct summary *summary, uint32_t id) {
+    if (id >= summary->seen->len)
+        g_array_set_size(summary->seen, id + 1);
+    uint8_t *seen = &g_array_index(summary->seen, uint8_t, id);
+    bool first = !*seen;
+    *seen = 1;
+    return first;
+}
+
+static void add_packet(struct summary *summary, const struct fs_seen *seen) {
+    uint32_t payload = seen->packet ? seen->packet->payload_len : 0;
+    summary->packets++;
+    summary->ip_bytes += seen->packet ? seen->packet->ip_len : 0;
+    summary->payload_bytes += payload;
+    if (seen->record.bits & FS_RECORD_RETRANSMISSION) {
+        summary->retransmissions++;
+        summary->retransmitted_bytes += payload;
+    }
+    for (unsigned bit = 0; bit < FS_ANOMALY_COUNT && seen->anomalies; bit++)
+        summary->anomalies[bit] += seen->anomalies >> bit & 1;
+}
+
+/* What is known of a flow now; `final` if the capture has been read, so that what is still open ended with it. */
+static void add_flow_now(struct flow_totals *totals, uint32_t id, bool final) {
+    struct fs_flow_info info;
+    if (!fs_store_flow(id, &info)) {
+        totals->count++;
+        totals->forgotten++;
+        return;
+    }
+    if (final && info.end == FS_END_LIVE)
+        info.end = FS_END_INPUT;
+    add_flow(totals, &info);
+}
+
+/* `settled`: flows do not change any more, and count at once. */
+static void add_frame(struct summary *summary, const packet_info *pinfo, const struct fs_tap_frame *frame,
+                      bool settled) {
+    summary->frames++;
+    summary->frame_bytes += pinfo->fd->pkt_len;
+    if (frame->count)
+        summary->tracked++;
+    else if (frame->reject)
+        summary->untracked[frame->reject]++;
+    else
+        summary->unknown++;
+    if (frame->count > 1)
+        summary->carried++;
+    for (unsigned n = 0; n < frame->count; n++) {
+        const struct fs_seen *seen = &frame->packets[n];
+        if (seen->record.bits & FS_RECORD_QUOTED) {
+            summary->quoted++;
             continue;
         }
-        if (final && info.end == FS_END_LIVE)
-            info.end = FS_END_INPUT;
-        add_flow(totals, &info);
+        if (see_flow(summary, seen->record.flow) && settled)
+            add_flow_now(&summary->flows, seen->record.flow, false);
+        add_packet(summary, seen);
     }
+}
+
+static void add_seen_flows(struct flow_totals *totals, const GArray *seen) {
+    for (uint32_t id = 0; id < seen->len; id++) {
+        if (g_array_index(seen, uint8_t, id))
+            add_flow_now(totals, id, true);
+    }
+}
+
+/* ---- lines ---- */
+
+enum unit { COUNT, MILLISECONDS /* value in ns */ };
+
+/* Where the lines go: standard output, or the rows of a dialog. */
+struct output {
+    void (*line)(void *user, const char *group, const char *name, uint64_t value, enum unit unit);
+    void *user;
+};
+
+enum { VALUE_TEXT = 32 };
+
+static void write_value(char *text, uint64_t value, enum unit unit) {
+    if (unit == COUNT)
+        snprintf(text, VALUE_TEXT, "%" PRIu64, value);
+    else
+        snprintf(text, VALUE_TEXT, "%" PRIu64 ".%03u", value / 1000000, (unsigned)(value % 1000000 / 1000));
+}
+
+static void put(const struct output *output, const char *group, const char *name, uint64_t value) {
+    output->line(output->user, group, name, value, COUNT);
+}
+
+static void put_if(const struct output *output, const char *group, const char *name, uint64_t value) {
+    if (value)
+        put(output, group, name, value);
+}
+
+static void put_ms(const struct output *output, const char *group, const char *name, uint64_t ns) {
+    output->line(output->user, group, name, ns, MILLISECONDS);
+}
+
+static void put_spread(const struct output *output, const char *group, const struct spread *spread) {
+    if (!spread->count)
+        return;
+    put(output, group, "flows", spread->count);
+    put_ms(output, group, "minimum [ms]", spread->minimum);
+    put_ms(output, group, "mean [ms]", spread->sum / spread->count);
+    put_ms(output, group, "maximum [ms]", spread->maximum);
 }
 
 static void put_frames(const struct output *output, const struct summary *summary) {
@@ -191,7 +212,7 @@ static void put_frames(const struct output *output, const struct summary *summar
     put(output, "Frames", "untracked", untracked);
     for (int reason = 1; reason < FS_REJECT_COUNT; reason++)
         put_if(output, "Untracked frames", fs_reject_text(reason), summary->untracked[reason]);
-    put_if(output, "Untracked frames", "not remembered (preferences track, max_frames)", summary->unknown);
+    put_if(output, "Untracked frames", "of no flow, or not remembered (preference max_frames)", summary->unknown);
     put(output, "Packets", "counted in flows", summary->packets);
     put_if(output, "Packets", "quoted in ICMP errors", summary->quoted);
     put(output, "Packets", "IP bytes", summary->ip_bytes);
@@ -202,8 +223,10 @@ static void put_protocols(const struct output *output, const struct flow_totals 
     for (unsigned protocol = 0; protocol < 256; protocol++) {
         struct fs_flow_info info = {.key = {.protocol = (uint8_t)protocol, .kind = FS_KEY_5TUPLE}};
         char name[16];
+        if (!totals->protocols[protocol])
+            continue;
         fs_text_protocol(&info, name, sizeof name);
-        put_if(output, "Flows by protocol", name, totals->protocols[protocol]);
+        put(output, "Flows by protocol", name, totals->protocols[protocol]);
     }
     put_if(output, "Flows by protocol", "IP", totals->ip_pairs);
     put_if(output, "Flows by protocol", "MAC", totals->mac_pairs);
@@ -223,48 +246,74 @@ static void put_flows(const struct output *output, const struct flow_totals *tot
     put_spread(output, "TCP data round trip, mean of each side", &totals->rtt);
 }
 
-/* `final`: the capture has been read, so what is still open ended with it. */
-static void put_all(const struct output *output, const struct summary *summary, bool final) {
-    struct flow_totals *totals = g_new(struct flow_totals, 1);
-    add_flows(totals, summary->seen, final);
+static void put_all(const struct output *output, const struct summary *summary, const struct flow_totals *flows) {
     put_frames(output, summary);
-    put_flows(output, totals);
+    put_flows(output, flows);
     put(output, "TCP", "retransmitted segments", summary->retransmissions);
     put(output, "TCP", "retransmitted bytes", summary->retransmitted_bytes);
-    put(output, "TCP", "zero windows", totals->zero_windows);
+    put(output, "TCP", "zero windows", flows->zero_windows);
     for (unsigned bit = 0; bit < FS_ANOMALY_COUNT; bit++)
         put_if(output, "Anomalies", fs_anomaly_text(1U << bit), summary->anomalies[bit]);
-    g_free(totals);
 }
 
 /* ---- tshark: text ---- */
+
+static GSList *listeners; /* struct summary */
+
+static tap_packet_status text_frame(void *data, packet_info *pinfo, epan_dissect_t *edt _U_, const void *record,
+                                    tap_flags_t flags _U_) {
+    struct summary *summary = data;
+    const struct fs_tap_frame *frame = record;
+    add_frame(summary, pinfo, frame, false);
+    return TAP_PACKET_REDRAW;
+}
+
+/* With tshark -M the file is closed and opened again while listeners go on: what they counted is to stay. */
+void fs_stats_keep(void) {
+    for (GSList *at = listeners; at; at = at->next) {
+        struct summary *summary = at->data;
+        add_seen_flows(&summary->flows, summary->seen);
+        g_array_set_size(summary->seen, 0);
+    }
+}
 
 struct text_output {
     char group[64];
 };
 
-static void text_line(void *user, const char *group, const char *name, const char *value) {
+static void text_line(void *user, const char *group, const char *name, uint64_t value, enum unit unit) {
     struct text_output *output = user;
+    char text[VALUE_TEXT];
     if (strcmp(output->group, group) != 0) {
         printf("%s\n", group);
         (void)g_strlcpy(output->group, group, sizeof output->group);
     }
-    printf("  %-60s  %20s\n", name, value);
+    write_value(text, value, unit);
+    printf("  %-60s  %20s\n", name, text);
 }
 
 static void text_draw(void *data) {
     const struct summary *summary = data;
     struct text_output text = {""};
     struct output output = {text_line, &text};
+    struct flow_totals *flows = g_new(struct flow_totals, 1);
+    *flows = summary->flows;
+    add_seen_flows(flows, summary->seen);
     printf("\nFlowscope summary%s%s\n", summary->filter ? " of " : "", summary->filter ? summary->filter : "");
-    put_all(&output, summary, true);
+    put_all(&output, summary, flows);
+    g_free(flows);
+}
+
+static void text_finish(void *data) {
+    listeners = g_slist_remove(listeners, data);
+    summary_free(data);
 }
 
 static FS_TAP_INIT_RESULT text_listen(const char *filter) {
     struct summary *summary = summary_new(filter);
-    if (!fs_argument_listen("flowscope_frame", summary, filter, summary_reset, summary_frame, text_draw,
-                            summary_free)) {
-        summary_free(summary);
+    listeners = g_slist_prepend(listeners, summary);
+    if (!fs_argument_listen("flowscope_frame", summary, filter, summary_reset, text_frame, text_draw, text_finish)) {
+        text_finish(summary);
         FS_TAP_INIT_FAIL;
     }
     FS_TAP_INIT_OK;
@@ -286,9 +335,15 @@ static FS_TAP_INIT_RESULT plain_init(const char *argument, void *user _U_) {
     return text_listen(NULL);
 }
 
-/* ---- GUI and sharkd: a table of lines, made anew with every frame that comes in a batch ---- */
+/* ---- GUI and sharkd: a table of lines ---- */
 
-static struct summary *gui_summary;
+/* The table has no room for the numbers: a state for each table, found by its address. */
+struct gui_state {
+    struct summary *summary;
+    GArray *values; /* uint64_t: what the rows show */
+};
+
+static GHashTable *gui_states; /* stat_tap_table* to struct gui_state* */
 
 static stat_tap_table_item gui_columns[] = {
     {TABLE_ITEM_STRING, TAP_ALIGN_LEFT, "What", "%-40s"},
@@ -298,85 +353,90 @@ static stat_tap_table_item gui_columns[] = {
 
 struct gui_output {
     stat_tap_table *table;
+    GArray *values;
     guint row;
 };
 
+static void gui_state_free(void *data) {
+    struct gui_state *state = data;
+    summary_free(state->summary);
+    g_array_free(state->values, TRUE);
+    g_free(state);
+}
+
+/* A new table may have the address of one that is gone. */
+static void gui_state_set(stat_tap_table *table) {
+    struct gui_state *state = g_new(struct gui_state, 1);
+    state->summary = summary_new(NULL);
+    state->values = g_array_new(FALSE, TRUE, sizeof(uint64_t));
+    if (!gui_states)
+        gui_states = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, gui_state_free);
+    g_hash_table_replace(gui_states, table, state);
+}
+
 static void gui_set(stat_tap_table_item_type *item, const char *text) {
-    if (item->type == TABLE_ITEM_STRING)
-        g_free((char *)(uintptr_t)item->value.string_value);
+    fs_table_free_item(NULL, 0, 0, item);
     item->type = TABLE_ITEM_STRING;
     item->value.string_value = g_strdup(text);
 }
 
-static void gui_line(void *user, const char *group, const char *name, const char *value) {
-    struct gui_output *output = user;
-    const char *const texts[] = {group, name, value};
-    if (output->row == output->table->num_elements) {
-        stat_tap_table_item_type items[FS_LENGTH_OF(texts)];
-        memset(items, 0, sizeof items);
-        for (unsigned c = 0; c < FS_LENGTH_OF(texts); c++)
-            gui_set(&items[c], texts[c]);
-        stat_tap_init_table_row(output->table, output->row, FS_LENGTH_OF(texts), items);
-    } else {
-        for (unsigned c = 0; c < FS_LENGTH_OF(texts); c++)
-            gui_set(stat_tap_get_field_data(output->table, output->row, c), texts[c]);
-    }
-    output->row++;
+static bool gui_shows(const stat_tap_table *table, guint row, guint column, const char *text) {
+    const stat_tap_table_item_type *item = stat_tap_get_field_data(table, row, column);
+    return item->type == TABLE_ITEM_STRING && strcmp(item->value.string_value, text) == 0;
 }
 
-static void gui_free_item(stat_tap_table *table _U_, guint row _U_, guint column _U_, stat_tap_table_item_type *item) {
-    if (item->type == TABLE_ITEM_STRING)
-        g_free((char *)(uintptr_t)item->value.string_value);
-    memset(item, 0, sizeof *item);
+static void gui_line(void *user, const char *group, const char *name, uint64_t value, enum unit unit) {
+    struct gui_output *output = user;
+    guint row = output->row++;
+    if (row == output->table->num_elements) {
+        stat_tap_table_item_type items[FS_LENGTH_OF(gui_columns)];
+        memset(items, 0, sizeof items);
+        stat_tap_init_table_row(output->table, row, FS_LENGTH_OF(gui_columns), items);
+        g_array_set_size(output->values, row + 1);
+    } else if (g_array_index(output->values, uint64_t, row) == value && gui_shows(output->table, row, 1, name) &&
+               gui_shows(output->table, row, 0, group)) {
+        return;
+    }
+    char text[VALUE_TEXT];
+    write_value(text, value, unit);
+    gui_set(stat_tap_get_field_data(output->table, row, 0), group);
+    gui_set(stat_tap_get_field_data(output->table, row, 1), name);
+    gui_set(stat_tap_get_field_data(output->table, row, 2), text);
+    g_array_index(output->values, uint64_t, row) = value;
 }
 
 static void gui_reset(stat_tap_table *table) {
-    for (guint row = 0; row < table->num_elements; row++) {
-        for (guint c = 0; c < FS_LENGTH_OF(gui_columns); c++)
-            gui_free_item(table, row, c, stat_tap_get_field_data(table, row, c));
-        g_free(table->elements[row]);
-    }
-    g_free(table->elements);
-    table->elements = NULL;
-    table->num_elements = 0;
-    if (gui_summary)
-        summary_reset(gui_summary);
+    struct gui_state *state = g_hash_table_lookup(gui_states, table);
+    fs_table_clear(table);
+    summary_reset(state->summary);
+    g_array_set_size(state->values, 0);
 }
 
 static void gui_init(stat_tap_table_ui *ui) {
     const char *name = "Flowscope Summary";
-    if (!gui_summary)
-        gui_summary = summary_new(NULL);
     stat_tap_table *table = stat_tap_find_table(ui, name);
     if (table) {
         gui_reset(table);
         return;
     }
-    summary_reset(gui_summary);
     table = stat_tap_init_table(name, (int)FS_LENGTH_OF(gui_columns), 0, NULL);
+    gui_state_set(table);
     stat_tap_add_table(ui, table);
 }
 
-/* A table has no call at the end: the lines are written while frames come, at powers of two and whenever a frame ends
- * the file. */
-static bool is_time_to_write(const struct summary *summary, const packet_info *pinfo,
-                             const struct fs_pipeline_stats *all) {
-    bool power = (summary->frames & (summary->frames - 1)) == 0;
-    return power || pinfo->num >= all->frames || summary->frames % 1024 == 0;
-}
-
-static tap_packet_status gui_frame(void *data, packet_info *pinfo, epan_dissect_t *edt, const void *record,
-                                   tap_flags_t flags) {
+/* A table has no call at the end, so its lines are right after every frame. A dialog reads a capture that was read
+ * before: its flows do not change any more. */
+static tap_packet_status gui_frame(void *data, packet_info *pinfo, epan_dissect_t *edt _U_, const void *record,
+                                   tap_flags_t flags _U_) {
     stat_data_t *stat = data;
-    struct fs_pipeline_stats all;
-    summary_frame(gui_summary, pinfo, edt, record, flags);
-    fs_store_stats(&all);
-    if (!is_time_to_write(gui_summary, pinfo, &all))
-        return TAP_PACKET_DONT_REDRAW;
+    const struct fs_tap_frame *frame = record;
     stat_tap_table *table = g_array_index(stat->stat_tap_data->tables, stat_tap_table *, 0);
-    struct gui_output gui = {table, 0};
+    struct gui_state *state = g_hash_table_lookup(gui_states, table);
+    struct summary *summary = state->summary;
+    add_frame(summary, pinfo, frame, true);
+    struct gui_output gui = {table, state->values, 0};
     struct output output = {gui_line, &gui};
-    put_all(&output, gui_summary, false);
+    put_all(&output, summary, &summary->flows);
     return TAP_PACKET_REDRAW;
 }
 
@@ -399,7 +459,7 @@ void fs_stats_register(void) {
                                       gui_init,
                                       gui_frame,
                                       gui_reset,
-                                      gui_free_item,
+                                      fs_table_free_item,
                                       NULL,
                                       FS_LENGTH_OF(gui_columns),
                                       gui_columns,

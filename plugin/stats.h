@@ -5,4 +5,7 @@
 
 void fs_stats_register(void);
 
+/* The file is about to be closed: listeners keep what they need of it. */
+void fs_stats_keep(void);
+
 #endif

@@ -29,44 +29,38 @@ static struct {
     GArray *rtts;      /* struct side_entry */
     GArray *anomalies; /* struct side_entry */
     GArray *flows;     /* struct flow_entry, by id */
-    uint64_t kept, oldest, forgotten, unrecorded;
+    GArray *ended;     /* uint32_t: ids in the order of their ends */
+    guint forgotten;   /* how many of these are */
     uint64_t start_ns;
     bool started;
 } store;
 
 /* ---- flows ---- */
 
+/* The flow that ended first goes first. */
 static void forget_oldest(void) {
-    while (store.oldest < store.flows->len) {
-        struct flow_entry *entry = &g_array_index(store.flows, struct flow_entry, store.oldest);
-        store.oldest++;
-        if (!entry->packed)
-            continue;
-        g_free(entry->packed);
-        entry->packed = NULL;
-        store.kept--;
-        store.forgotten++;
-        return;
-    }
+    uint32_t id = g_array_index(store.ended, uint32_t, store.forgotten++);
+    struct flow_entry *entry = &g_array_index(store.flows, struct flow_entry, id);
+    g_free(entry->packed);
+    entry->packed = NULL;
 }
 
 static void on_event(struct fs_tracker *tracker, const struct fs_event *event, void *user _U_) {
-    uint64_t id = fs_tracker_flow_id(tracker, event->flow);
     if (event->kind == FS_EVENT_STARTED) {
         struct flow_entry entry = {NULL, event->flow};
         g_array_append_val(store.flows, entry);
         return;
     }
+    uint32_t id = (uint32_t)fs_tracker_flow_id(tracker, event->flow);
     if (id >= store.flows->len)
         return;
     struct flow_entry *entry = &g_array_index(store.flows, struct flow_entry, id);
-    entry->number = FS_NO_NUMBER;
     struct fs_flow_info info;
     fs_tracker_flow_info(tracker, event->flow, &info);
     entry->packed = fs_pack(&info);
-    if (id < store.oldest)
-        store.oldest = id;
-    if (++store.kept > fs_prefs()->max_flows)
+    entry->number = FS_NO_NUMBER;
+    g_array_append_val(store.ended, id);
+    if (store.ended->len - store.forgotten > fs_prefs()->max_flows)
         forget_oldest();
 }
 
@@ -88,26 +82,14 @@ bool fs_store_flow(uint64_t id, struct fs_flow_info *info) {
     return true;
 }
 
-uint64_t fs_store_flow_count(void) {
-    return store.pipeline ? store.flows->len : 0;
-}
-
-uint64_t fs_store_forgotten(void) {
-    return store.forgotten;
-}
-
-uint64_t fs_store_unrecorded_frames(void) {
-    return store.unrecorded;
+void fs_store_set_start(uint64_t time_ns) {
+    if (!store.started)
+        store.start_ns = time_ns;
+    store.started = true;
 }
 
 uint64_t fs_store_start_ns(void) {
     return store.start_ns;
-}
-
-void fs_store_stats(struct fs_pipeline_stats *stats) {
-    memset(stats, 0, sizeof *stats);
-    if (store.pipeline)
-        fs_pipeline_get_stats(store.pipeline, stats);
 }
 
 /* ---- life ---- */
@@ -128,6 +110,7 @@ void fs_store_open(void) {
     store.rtts = g_array_new(FALSE, FALSE, sizeof(struct side_entry));
     store.anomalies = g_array_new(FALSE, FALSE, sizeof(struct side_entry));
     store.flows = g_array_new(FALSE, FALSE, sizeof(struct flow_entry));
+    store.ended = g_array_new(FALSE, FALSE, sizeof(uint32_t));
 }
 
 void fs_store_close(void) {
@@ -137,6 +120,7 @@ void fs_store_close(void) {
     for (guint i = 0; i < store.flows->len; i++)
         g_free(g_array_index(store.flows, struct flow_entry, i).packed);
     g_array_free(store.flows, TRUE);
+    g_array_free(store.ended, TRUE);
     g_array_free(store.anomalies, TRUE);
     g_array_free(store.rtts, TRUE);
     g_array_free(store.more, TRUE);
@@ -151,21 +135,19 @@ bool fs_store_is_open(void) {
 /* ---- sparse values ---- */
 
 /* Both kinds of entry begin with the frame. */
-static uint32_t frame_of(const GArray *array, guint i) {
-    /* GLib's function takes no const, and changes nothing. */
-    size_t size = g_array_get_element_size((GArray *)(uintptr_t)array);
+static uint32_t entry_frame(GArray *array, guint i) {
     uint32_t frame;
-    memcpy(&frame, array->data + i * size, sizeof frame);
+    memcpy(&frame, array->data + (size_t)i * g_array_get_element_size(array), sizeof frame);
     return frame;
 }
 
 /* First entry of at least this frame. */
-static guint first_entry(const GArray *array, uint32_t frame) {
+static guint first_entry(GArray *array, uint32_t frame) {
     guint low = 0;
     guint high = array->len;
     while (low < high) {
         guint middle = low + (high - low) / 2;
-        if (frame_of(array, middle) < frame)
+        if (entry_frame(array, middle) < frame)
             low = middle + 1;
         else
             high = middle;
@@ -175,12 +157,11 @@ static guint first_entry(const GArray *array, uint32_t frame) {
 
 /* A frame that is dissected anew for the first time takes back what was there, and what came after. */
 static void truncate_from(GArray *array, uint32_t frame) {
-    /* As a rule, the last entry is of an earlier frame. */
-    if (array->len && frame_of(array, array->len - 1) >= frame)
+    if (array->len && entry_frame(array, array->len - 1) >= frame)
         g_array_set_size(array, first_entry(array, frame));
 }
 
-static uint64_t side_value(const GArray *array, uint32_t frame, unsigned n) {
+static uint64_t side_value(GArray *array, uint32_t frame, unsigned n) {
     for (guint i = first_entry(array, frame); i < array->len; i++) {
         const struct side_entry *entry = &g_array_index(array, struct side_entry, i);
         if (entry->frame != frame)
@@ -189,14 +170,6 @@ static uint64_t side_value(const GArray *array, uint32_t frame, unsigned n) {
             return entry->value;
     }
     return 0;
-}
-
-uint64_t fs_store_rtt_ns(uint32_t frame, unsigned n) {
-    return side_value(store.rtts, frame, n);
-}
-
-unsigned fs_store_anomalies(uint32_t frame, unsigned n) {
-    return (unsigned)side_value(store.anomalies, frame, n);
 }
 
 /* ---- frames ---- */
@@ -228,8 +201,7 @@ static struct fs_record *find_record(uint32_t frame, unsigned n) {
 }
 
 const struct fs_record *fs_store_record(uint32_t frame, unsigned n) {
-    const struct fs_record *record = find_record(frame, n);
-    return record;
+    return find_record(frame, n);
 }
 
 int fs_store_reject(uint32_t frame) {
@@ -239,8 +211,7 @@ int fs_store_reject(uint32_t frame) {
 }
 
 static struct fs_record record_of(const struct fs_verdict *verdict) {
-    struct fs_record record = {.flow = verdict->flow_id >= FS_RECORD_NO_FLOW ? FS_RECORD_NO_FLOW - 1
-                                                                             : (uint32_t)verdict->flow_id,
+    struct fs_record record = {.flow = (uint32_t)verdict->flow_id,
                                .previous = verdict->previous_frame,
                                .packet = (uint32_t)verdict->packet,
                                .bytes_low = (uint32_t)verdict->bytes,
@@ -271,33 +242,30 @@ static void link_previous(uint32_t frame, const struct fs_record *record) {
     }
 }
 
-static void remember(uint32_t frame, unsigned n, const struct fs_verdict *verdict) {
-    struct fs_record record = record_of(verdict);
+static void remember(uint32_t frame, unsigned n, const struct fs_seen *seen) {
     if (n == 0) {
-        *place_of(frame) = record;
+        *place_of(frame) = seen->record;
     } else {
-        struct more_entry entry = {frame, record};
+        struct more_entry entry = {frame, seen->record};
         g_array_append_val(store.more, entry);
         place_of(frame)->bits |= FS_RECORD_MORE;
     }
-    if (record.bits & FS_RECORD_RTT) {
-        struct side_entry entry = {frame, n, verdict->rtt_ns};
+    if (seen->record.bits & FS_RECORD_RTT) {
+        struct side_entry entry = {frame, n, seen->rtt_ns};
         g_array_append_val(store.rtts, entry);
     }
-    if (record.bits & FS_RECORD_ANOMALY) {
-        struct side_entry entry = {frame, n, verdict->anomalies};
+    if (seen->record.bits & FS_RECORD_ANOMALY) {
+        struct side_entry entry = {frame, n, seen->anomalies};
         g_array_append_val(store.anomalies, entry);
     }
-    link_previous(frame, &record);
+    link_previous(frame, &seen->record);
 }
 
 /* Room for the frame's record; false if it is not to have one. */
 static bool make_room(uint32_t frame) {
     unsigned limit = fs_prefs()->max_frames;
-    if (limit && frame > limit) {
-        store.unrecorded++;
+    if (limit && frame > limit)
         return false;
-    }
     while (frame >> CHUNK_SHIFT >= store.frames->len)
         g_ptr_array_add(store.frames, g_new0(struct fs_record, CHUNK));
     truncate_from(store.more, frame);
@@ -307,23 +275,23 @@ static bool make_room(uint32_t frame) {
     return true;
 }
 
-static void note_start(uint64_t time_ns) {
-    if (!store.started)
-        store.start_ns = time_ns;
-    store.started = true;
-}
-
-void fs_store_frame(const struct fs_packet *packets, size_t count, const int *parents) {
+unsigned fs_store_frame(const struct fs_packet *packets, unsigned count, const int *parents, struct fs_seen *seen) {
     struct fs_verdict verdicts[FS_FRAME_MAX];
     uint32_t frame = packets[0].frame;
-    note_start(packets[0].time_ns);
-    if (fs_pipeline_frame(store.pipeline, packets, count, parents, verdicts) == FS_ERR_INVALID || !make_room(frame))
-        return;
+    bool kept = make_room(frame);
+    if (fs_pipeline_frame(store.pipeline, packets, count, parents, verdicts) == FS_ERR_INVALID)
+        return 0;
     unsigned n = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (verdicts[i].flow_id != FS_NO_FLOW)
-            remember(frame, n++, &verdicts[i]);
+    for (unsigned i = 0; i < count; i++) {
+        const struct fs_verdict *verdict = &verdicts[i];
+        if (verdict->flow_id >= FS_RECORD_NO_FLOW)
+            continue;
+        seen[n] = (struct fs_seen){record_of(verdict), verdict->rtt_ns, verdict->anomalies, &packets[i]};
+        if (kept)
+            remember(frame, n, &seen[n]);
+        n++;
     }
+    return n;
 }
 
 void fs_store_untracked(uint32_t frame, int reject, uint32_t wire_len) {
@@ -333,4 +301,56 @@ void fs_store_untracked(uint32_t frame, int reject, uint32_t wire_len) {
     struct fs_record *record = place_of(frame);
     record->flow = FS_RECORD_NO_FLOW;
     record->bits = (uint16_t)(FS_RECORD_SET | ((unsigned)reject & FS_RECORD_STATE));
+}
+
+/* ---- later passes ---- */
+
+unsigned fs_store_count(uint32_t frame) {
+    unsigned count = 0;
+    for (const struct fs_record *record = fs_store_record(frame, 0); record; count++)
+        record = fs_store_next(frame, count, record);
+    return count;
+}
+
+static bool is_alike(const struct fs_record *record, const struct fs_packet *packet) {
+    bool quoted = packet->flags & FS_PACKET_QUOTED;
+    bool reverse = packet->orientation == FS_REVERSE;
+    return quoted == ((record->bits & FS_RECORD_QUOTED) != 0) && reverse == ((record->bits & FS_RECORD_REVERSE) != 0);
+}
+
+/* A later pass may reach other packets than the first did: tell them by their keys. */
+static const struct fs_packet *find_packet(const struct fs_record *record, const struct fs_packet *packets,
+                                           unsigned count, uint64_t *taken) {
+    struct fs_flow_info info;
+    if (!fs_store_flow(record->flow, &info))
+        return NULL;
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t bit = UINT64_C(1) << i;
+        if ((*taken & bit) || !is_alike(record, &packets[i]) ||
+            memcmp(&packets[i].key, &info.key, sizeof info.key) != 0)
+            continue;
+        *taken |= bit;
+        return &packets[i];
+    }
+    return NULL;
+}
+
+_Static_assert(FS_FRAME_MAX <= 64, "find_packet() has a bit for each");
+
+void fs_store_recall(uint32_t frame, const struct fs_packet *packets, unsigned count, struct fs_seen *seen) {
+    unsigned records = fs_store_count(frame);
+    bool same = records == count;
+    uint64_t taken = 0;
+    for (unsigned n = 0; n < records; n++) {
+        const struct fs_record *record = find_record(frame, n);
+        seen[n] = (struct fs_seen){*record, 0, 0, NULL};
+        if (record->bits & FS_RECORD_RTT)
+            seen[n].rtt_ns = side_value(store.rtts, frame, n);
+        if (record->bits & FS_RECORD_ANOMALY)
+            seen[n].anomalies = (unsigned)side_value(store.anomalies, frame, n);
+        same = same && is_alike(record, &packets[n]);
+        seen[n].packet = same ? &packets[n] : NULL;
+    }
+    for (unsigned n = 0; n < records && !same; n++)
+        seen[n].packet = find_packet(&seen[n].record, packets, count, &taken);
 }

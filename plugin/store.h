@@ -43,39 +43,44 @@ static inline unsigned fs_record_side(const struct fs_record *record) {
     return record->bits & FS_RECORD_SIDE ? FS_RESPONDER : FS_INITIATOR;
 }
 
+/* A packet of a frame as the running dissection shows it. */
+struct fs_seen {
+    struct fs_record record;
+    uint64_t rtt_ns;                /* with FS_RECORD_RTT */
+    unsigned anomalies;             /* set of enum fs_anomaly */
+    const struct fs_packet *packet; /* NULL if this dissection did not reach it */
+};
+
 /* Open with the file, close before it goes. */
 void fs_store_open(void);
 void fs_store_close(void);
 bool fs_store_is_open(void);
 
 /* First pass: run the frame's packets through the pipeline and remember the verdicts. `parents` as in
- * fs_pipeline_frame(). A frame number that comes again (read filters do that) replaces the old one. */
-void fs_store_frame(const struct fs_packet *packets, size_t count, const int *parents);
+ * fs_pipeline_frame(), `seen` has room for `count`; returns how many belong to a flow. A frame number that comes again
+ * (read filters do that) replaces the old one. */
+unsigned fs_store_frame(const struct fs_packet *packets, unsigned count, const int *parents, struct fs_seen *seen);
 /* First pass: a frame without a packet that can be tracked. */
 void fs_store_untracked(uint32_t frame, int reject, uint32_t wire_len);
 
+/* Later passes: how many packets of the frame are remembered, and what: `seen` has room for them. `packets` are those
+ * that the running dissection reached. */
+unsigned fs_store_count(uint32_t frame);
+void fs_store_recall(uint32_t frame, const struct fs_packet *packets, unsigned count, struct fs_seen *seen);
+/* Why an untracked frame is; FS_REJECT_NONE if it was tracked or is not known. */
+int fs_store_reject(uint32_t frame);
 /* The n-th packet of a frame, from 0; NULL if there is none. */
 const struct fs_record *fs_store_record(uint32_t frame, unsigned n);
 /* The packet after the n-th, `record`; most frames have but one. */
 static inline const struct fs_record *fs_store_next(uint32_t frame, unsigned n, const struct fs_record *record) {
     return n == 0 && !(record->bits & FS_RECORD_MORE) ? NULL : fs_store_record(frame, n + 1);
 }
-/* Why an untracked frame is; FS_REJECT_NONE if it was tracked or is not known. */
-int fs_store_reject(uint32_t frame);
-
-/* Only for records that have the bit. */
-uint64_t fs_store_rtt_ns(uint32_t frame, unsigned n);
-unsigned fs_store_anomalies(uint32_t frame, unsigned n);
 
 /* The flow as it is now; false if it was forgotten. */
 bool fs_store_flow(uint64_t id, struct fs_flow_info *info);
-/* One more than the highest id so far; 0 without flows. */
-uint64_t fs_store_flow_count(void);
-uint64_t fs_store_forgotten(void);
-uint64_t fs_store_unrecorded_frames(void);
 
-void fs_store_stats(struct fs_pipeline_stats *stats);
-/* Time of the first frame, for relative times. */
+/* Time of the first frame, for relative times: set once. */
+void fs_store_set_start(uint64_t time_ns);
 uint64_t fs_store_start_ns(void);
 
 #endif

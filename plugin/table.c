@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "table.h"
 
+#include "prefs.h"
 #include "text.h"
 
 static void number(char *cell, uint64_t value) {
@@ -117,6 +118,13 @@ static void write_marks(const struct fs_row *row, char *cell) {
     fs_text_marks(row->info.marks, cell, FS_CELL);
 }
 
+static void write_domain(const struct fs_row *row, char *cell) {
+    if (row->info.key.domain)
+        snprintf(cell, FS_CELL, "%08x", row->info.key.domain);
+    else
+        (void)g_strlcpy(cell, "-", FS_CELL);
+}
+
 const struct fs_column fs_flow_columns[] = {
     {"Flow", true, false, write_flow},
     {"Parent", true, false, write_parent},
@@ -143,6 +151,29 @@ const struct fs_column fs_flow_columns[] = {
     {"History", false, false, write_history},
     {"ConnState", false, false, write_conn_state},
     {"Marks", false, false, write_marks},
+    {"Domain", false, false, write_domain},
 };
 
-const unsigned fs_flow_column_count = FS_LENGTH_OF(fs_flow_columns);
+const unsigned fs_flow_column_maximum = FS_LENGTH_OF(fs_flow_columns);
+
+unsigned fs_flow_column_count(void) {
+    return fs_prefs_domain() ? fs_flow_column_maximum : fs_flow_column_maximum - 1;
+}
+
+void fs_table_free_item(stat_tap_table *table _U_, guint row _U_, guint column _U_, stat_tap_table_item_type *item) {
+    if (item->type == TABLE_ITEM_STRING)
+        g_free((char *)(uintptr_t)item->value.string_value);
+    item->value.string_value = NULL;
+    item->type = TABLE_ITEM_NONE;
+}
+
+void fs_table_clear(stat_tap_table *table) {
+    for (guint row = 0; row < table->num_elements; row++) {
+        for (guint column = 0; column < table->num_fields; column++)
+            fs_table_free_item(table, row, column, stat_tap_get_field_data(table, row, column));
+        g_free(table->elements[row]);
+    }
+    g_free(table->elements);
+    table->elements = NULL;
+    table->num_elements = 0;
+}

@@ -24,6 +24,13 @@ struct fs_column {
 };
 
 extern const struct fs_column fs_flow_columns[];
-extern const unsigned fs_flow_column_count;
+
+/* How many of them there are to show: the last one, the domain, only where the preferences make it part of the key. */
+unsigned fs_flow_column_count(void);
+extern const unsigned fs_flow_column_maximum;
+
+/* A dialog's table: free what a cell holds (the scratch value stays), and take all rows out. */
+void fs_table_free_item(stat_tap_table *table, guint row, guint column, stat_tap_table_item_type *item);
+void fs_table_clear(stat_tap_table *table);
 
 #endif

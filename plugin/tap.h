@@ -4,25 +4,20 @@
 #ifndef FS_PLUGIN_TAP_H
 #define FS_PLUGIN_TAP_H
 
-#include "feed.h"
 #include "store.h"
 
-/* One packet; lives as long as its frame is being dissected. */
-struct fs_tap_packet {
-    const struct fs_record *record;
-    uint32_t wire_bytes, ip_bytes, payload_bytes;
-};
-
+/* Records live as long as their frame is being dissected. That of the tap "flowscope" is a struct fs_seen, whose
+ * packets quoted in ICMP errors are left out; that of "flowscope_frame" is this. */
 struct fs_tap_frame {
     int reject; /* enum fs_reject, if it belongs to no flow */
     unsigned count;
-    struct fs_tap_packet *packets;
+    const struct fs_seen *packets;
 };
 
 void fs_tap_register(void);
 
-/* Offer the frame to whoever listens. `notes` may be NULL. */
-void fs_tap_queue(packet_info *pinfo, const struct fs_notes *notes);
+/* Offer the frame to whoever listens. */
+void fs_tap_queue(packet_info *pinfo, const struct fs_seen *seen, unsigned count, int reject);
 
 /* Text output in tshark; tables in the GUI and in sharkd. */
 bool fs_tap_is_tshark(void);
