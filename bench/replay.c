@@ -3,12 +3,18 @@
 #include "flowscope/flowscope.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <pcap/pcap.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
+
+extern char **environ;
 
 static const char usage[] = "usage: flowscope-replay [option...] capture...\n"
                             "  --stats            totals (default)\n"
@@ -19,11 +25,15 @@ static const char usage[] = "usage: flowscope-replay [option...] capture...\n"
                             "  --key=5tuple|ip|mac\n"
                             "  --domain=WHAT[,…]  vlan, tunnel, interface: keep equal keys apart by these\n"
                             "  --no-tunnels       look at the outermost packets only\n"
-                            "  --no-expiry        no flow ends by silence\n";
+                            "  --timeout-CLASS=SECONDS\n"
+                            "                     silence that ends a flow; CLASS: opening, tcp, closed, udp, other\n"
+                            "  --no-expiry        no flow ends by silence\n"
+                            "A capture is pcap or pcapng, as it is or packed by gzip; - is standard input.\n";
 
 struct options {
-    bool flows, frames, time, expiry;
+    bool stats, flows, frames, time;
     unsigned repeat;
+    uint64_t timeout_ns[FS_TIMEOUT_COUNT];
     struct fs_extract_config extract;
 };
 
@@ -33,6 +43,8 @@ struct run {
     struct fs_flow_info *infos; /* ended flows, by id */
     size_t count, room;
 };
+
+#define NO_EXPIRY_NS (UINT64_MAX / 2)
 
 static void fail(const char *what, const char *why) {
     fprintf(stderr, "flowscope-replay: %s: %s\n", what, why);
@@ -221,23 +233,87 @@ static uint32_t linktype_of(int dlt) {
     return (uint32_t)dlt;
 }
 
-static pcap_t *open_capture(const char *path) {
-    char error[PCAP_ERRBUF_SIZE];
-    pcap_t *pcap = pcap_open_offline_with_tstamp_precision(path, PCAP_TSTAMP_PRECISION_NANO, error);
-    if (!pcap)
-        fail("cannot read the capture", error);
-    return pcap;
+struct capture {
+    const char *path;
+    pcap_t *pcap;
+    uint32_t linktype;
+    pid_t unpacker; /* 0 if none */
+};
+
+static bool is_packed(const char *path) {
+    FILE *file = strcmp(path, "-") == 0 ? NULL : fopen(path, "rb");
+    if (!file)
+        return false;
+    uint8_t start[2];
+    bool packed = fread(start, 1, sizeof start, file) == sizeof start && start[0] == 0x1f && start[1] == 0x8b;
+    fclose(file);
+    return packed;
 }
 
-static void frame_of(const struct pcap_pkthdr *header, const u_char *data, uint32_t linktype, uint32_t number,
-                     struct fs_frame *frame) {
-    frame->data = data;
-    frame->captured = header->caplen;
-    frame->wire_len = header->len;
-    frame->linktype = linktype;
-    frame->number = number;
-    frame->interface = 0;
-    frame->time_ns = (uint64_t)header->ts.tv_sec * 1000000000 + (uint64_t)header->ts.tv_usec;
+/* libpcap reads no gzip; the program does, and needs no library here. */
+static FILE *unpack(struct capture *capture) {
+    int ends[2];
+    if (pipe(ends) != 0)
+        fail(capture->path, strerror(errno));
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, capture->path, O_RDONLY, 0);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+    posix_spawn_file_actions_addclose(&actions, ends[0]);
+    posix_spawn_file_actions_addclose(&actions, ends[1]);
+    char *arguments[] = {(char[]){"gzip"}, (char[]){"-dc"}, NULL};
+    int error = posix_spawnp(&capture->unpacker, "gzip", &actions, NULL, arguments, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    close(ends[1]);
+    if (error)
+        fail("gzip", strerror(error));
+    FILE *file = fdopen(ends[0], "rb");
+    if (!file)
+        fail(capture->path, strerror(errno));
+    return file;
+}
+
+static void open_capture(struct capture *capture, const char *path) {
+    char error[PCAP_ERRBUF_SIZE];
+    *capture = (struct capture){.path = path};
+    if (is_packed(path))
+        capture->pcap = pcap_fopen_offline_with_tstamp_precision(unpack(capture), PCAP_TSTAMP_PRECISION_NANO, error);
+    else
+        capture->pcap = pcap_open_offline_with_tstamp_precision(path, PCAP_TSTAMP_PRECISION_NANO, error);
+    if (!capture->pcap) {
+        size_t length = strlen(path); /* some of libpcap's messages begin with the path */
+        bool named = strncmp(error, path, length) == 0 && strncmp(error + length, ": ", 2) == 0;
+        fail(path, named ? error + length + 2 : error);
+    }
+    capture->linktype = linktype_of(pcap_datalink(capture->pcap));
+}
+
+/* At the end of a capture: was all of it read? */
+static void close_capture(struct capture *capture, int result) {
+    if (result == PCAP_ERROR)
+        fail(capture->path, pcap_geterr(capture->pcap));
+    pcap_close(capture->pcap);
+    int status = 0;
+    if (capture->unpacker && (waitpid(capture->unpacker, &status, 0) < 0 || status != 0))
+        fail(capture->path, "gzip could not unpack all of it");
+}
+
+/* The next frame; its bytes are valid until the one after it. False at the end. */
+static bool next_frame(struct capture *capture, uint32_t number, struct fs_frame *frame) {
+    struct pcap_pkthdr *header;
+    const u_char *data;
+    int result = pcap_next_ex(capture->pcap, &header, &data);
+    if (result != 1) {
+        close_capture(capture, result);
+        return false;
+    }
+    *frame = (struct fs_frame){.data = data,
+                               .captured = header->caplen,
+                               .wire_len = header->len,
+                               .linktype = capture->linktype,
+                               .number = number,
+                               .time_ns = (uint64_t)header->ts.tv_sec * 1000000000 + (uint64_t)header->ts.tv_usec};
+    return true;
 }
 
 static void run_frame(struct run *run, const struct fs_frame *frame) {
@@ -258,19 +334,13 @@ static void run_frame(struct run *run, const struct fs_frame *frame) {
 }
 
 static uint32_t replay(struct run *run, const char *path, uint32_t number) {
-    pcap_t *pcap = open_capture(path);
-    uint32_t linktype = linktype_of(pcap_datalink(pcap));
-    struct pcap_pkthdr *header;
-    const u_char *data;
-    int result;
-    while ((result = pcap_next_ex(pcap, &header, &data)) == 1) {
-        struct fs_frame frame;
-        frame_of(header, data, linktype, ++number, &frame);
+    struct capture capture;
+    struct fs_frame frame;
+    open_capture(&capture, path);
+    while (next_frame(&capture, number + 1, &frame)) {
+        number++;
         run_frame(run, &frame);
     }
-    if (result == PCAP_ERROR)
-        fail(path, pcap_geterr(pcap));
-    pcap_close(pcap);
     return number;
 }
 
@@ -282,38 +352,33 @@ struct memory {
 };
 
 static void load(struct memory *memory, const char *path) {
-    pcap_t *pcap = open_capture(path);
-    uint32_t linktype = linktype_of(pcap_datalink(pcap));
-    struct pcap_pkthdr *header;
-    const u_char *data;
-    while (pcap_next_ex(pcap, &header, &data) == 1) {
+    struct capture capture;
+    struct fs_frame frame;
+    open_capture(&capture, path);
+    while (next_frame(&capture, (uint32_t)memory->count + 1, &frame)) {
         if (memory->count == memory->room) {
             memory->room = memory->room ? memory->room * 2 : 65536;
             memory->frames = realloc(memory->frames, memory->room * sizeof *memory->frames);
         }
-        uint8_t *copy = malloc(header->caplen ? header->caplen : 1);
+        uint8_t *copy = malloc(frame.captured ? frame.captured : 1);
         if (!memory->frames || !copy)
             fail(path, "out of memory");
-        memcpy(copy, data, header->caplen);
-        frame_of(header, copy, linktype, (uint32_t)memory->count + 1, &memory->frames[memory->count]);
-        memory->count++;
+        memcpy(copy, frame.data, frame.captured);
+        frame.data = copy;
+        memory->frames[memory->count++] = frame;
     }
-    pcap_close(pcap);
 }
 
 static double now(void) {
     struct timespec time;
-    timespec_get(&time, TIME_UTC);
+    clock_gettime(CLOCK_MONOTONIC, &time);
     return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
 static struct fs_pipeline *make_pipeline(struct run *run) {
     struct fs_pipeline_config config;
     fs_pipeline_config_defaults(&config);
-    if (!run->options->expiry) {
-        for (int i = 0; i < FS_TIMEOUT_COUNT; i++)
-            config.tracker.timeout_ns[i] = UINT64_MAX / 2;
-    }
+    memcpy(config.tracker.timeout_ns, run->options->timeout_ns, sizeof config.tracker.timeout_ns);
     config.tracker.events = 0;
     if (run->options->flows) {
         config.tracker.events = 1U << FS_EVENT_ENDED;
@@ -395,9 +460,35 @@ static bool set_repeat(struct options *options, const char *value) {
     return true;
 }
 
+static const char *const timeout_classes[FS_TIMEOUT_COUNT] = {[FS_TIMEOUT_TCP_OPENING] = "opening",
+                                                              [FS_TIMEOUT_TCP] = "tcp",
+                                                              [FS_TIMEOUT_TCP_CLOSED] = "closed",
+                                                              [FS_TIMEOUT_UDP] = "udp",
+                                                              [FS_TIMEOUT_OTHER] = "other"};
+
+/* CLASS=SECONDS */
+static bool set_timeout(struct options *options, const char *value) {
+    const char *equals = strchr(value, '=');
+    if (!equals || equals[1] < '0' || equals[1] > '9')
+        return false;
+    char *end;
+    errno = 0;
+    unsigned long long seconds = strtoull(equals + 1, &end, 10);
+    if (*end != '\0' || errno || seconds > NO_EXPIRY_NS / 1000000000)
+        return false;
+    for (int i = 0; i < FS_TIMEOUT_COUNT; i++) {
+        if (strncmp(value, timeout_classes[i], (size_t)(equals - value)) != 0 ||
+            timeout_classes[i][equals - value] != '\0')
+            continue;
+        options->timeout_ns[i] = seconds * 1000000000;
+        return seconds > 0 || i == FS_TIMEOUT_TCP_CLOSED;
+    }
+    return false;
+}
+
 static bool parse_option(struct options *options, const char *option) {
     if (strcmp(option, "--stats") == 0)
-        return true;
+        return options->stats = true;
     if (strcmp(option, "--flows") == 0 || strcmp(option, "--flows=csv") == 0)
         return options->flows = true;
     if (strcmp(option, "--frames") == 0 || strcmp(option, "--frames=csv") == 0)
@@ -409,23 +500,29 @@ static bool parse_option(struct options *options, const char *option) {
         return true;
     }
     if (strcmp(option, "--no-expiry") == 0) {
-        options->expiry = false;
+        for (int i = 0; i < FS_TIMEOUT_COUNT; i++)
+            options->timeout_ns[i] = NO_EXPIRY_NS;
         return true;
     }
     if (strncmp(option, "--key=", 6) == 0)
         return set_key(options, option + 6);
+    if (strncmp(option, "--timeout-", 10) == 0)
+        return set_timeout(options, option + 10);
     if (strncmp(option, "--domain=", 9) == 0)
         return set_domain(options, option + 9);
     return strncmp(option, "--repeat=", 9) == 0 && set_repeat(options, option + 9);
 }
 
 int main(int argc, char **argv) {
-    struct options options = {.expiry = true, .repeat = 5};
+    struct options options = {.repeat = 5};
     fs_extract_config_defaults(&options.extract);
+    struct fs_tracker_config defaults;
+    fs_tracker_config_defaults(&defaults);
+    memcpy(options.timeout_ns, defaults.timeout_ns, sizeof options.timeout_ns);
     int first = 1;
     for (; first < argc && argv[first][0] == '-' && argv[first][1] != '\0'; first++) {
         if (!parse_option(&options, argv[first])) {
-            fprintf(stderr, "flowscope-replay: %s is not known\n%s", argv[first], usage);
+            fprintf(stderr, "flowscope-replay: %s is not understood\n%s", argv[first], usage);
             return 2;
         }
     }
@@ -436,6 +533,7 @@ int main(int argc, char **argv) {
     struct run run = {.options = &options};
     if (options.time) {
         measure(&run, argv + first, argc - first);
+        free(run.infos);
         return 0;
     }
     run.pipeline = make_pipeline(&run);
@@ -447,7 +545,7 @@ int main(int argc, char **argv) {
     fs_pipeline_finish(run.pipeline);
     if (options.flows)
         print_flows(&run);
-    else if (!options.frames)
+    if (options.stats || !(options.flows || options.frames))
         print_stats(run.pipeline);
     fs_pipeline_free(run.pipeline);
     free(run.infos);

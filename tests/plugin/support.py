@@ -55,7 +55,9 @@ class Tshark:
 
     def readable(self, path):
         """The capture at a place that the user may read; .gz is unpacked, since frames are to be counted as they are."""
-        copy = os.path.join(self.folder, os.path.basename(path))
+        # Captures of the same name lie in different folders.
+        folder, name = os.path.split(os.path.abspath(path))
+        copy = os.path.join(self.folder, os.path.basename(folder) + "." + name)
         if not os.path.exists(copy):
             opened = gzip.open(path) if path.endswith(".gz") else open(path, "rb")
             with opened as source, open(copy, "wb") as target:
@@ -109,5 +111,5 @@ class Results:
 
 
 def all_captures(folder):
-    names = sorted(path for path in glob.glob(os.path.join(folder, "*", "*")) if not path.endswith(".txt"))
-    return [path for path in names if os.path.isfile(path)]
+    names = sorted(glob.glob(os.path.join(glob.escape(folder), "**", "*"), recursive=True))
+    return [path for path in names if os.path.isfile(path) and not path.endswith(".txt")]
