@@ -12,6 +12,8 @@
 #include "flowscope/key.h"
 #include "flowscope/packet.h"
 #include "flowscope/pipeline.h"
+#include "flowscope/reassembler.h"
+#include "flowscope/stream_buffer.h"
 #include "flowscope/tracker.h"
 #include "flowscope/version.h"
 

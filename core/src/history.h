@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* The latest delivered bytes of a side, and which frame brought them, to compare repetitions with. */
+#ifndef FS_HISTORY_H
+#define FS_HISTORY_H
+
+#include "allocation.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Bytes that one frame delivered. What lies between marks was never delivered. */
+struct fs__mark {
+    uint64_t start;
+    uint32_t length;
+    uint32_t frame;
+};
+
+struct fs__history {
+    uint64_t next; /* end of what was delivered or given up; the last `size` offsets before it are looked at */
+    uint32_t size;
+    uint32_t first, count, room; /* of the marks, a ring; room is a power of two, or 0 */
+    struct fs__mark *marks;
+    /* `size` bytes follow: offset % size */
+};
+
+/* A range of held bytes; the text is in two parts where the ring wraps. */
+struct fs__held {
+    uint64_t start, end;
+    const uint8_t *text[2];
+    size_t length[2];
+    uint32_t frame; /* of the first byte */
+};
+
+struct fs__history *fs__history_new(struct fs__memory *memory, uint32_t size);
+void fs__history_free(struct fs__history *history, struct fs__memory *memory);
+
+/* Without memory for its mark, what is held becomes less; never fails. */
+void fs__history_add(struct fs__history *history, struct fs__memory *memory, uint64_t offset, const uint8_t *data,
+                     uint64_t length, uint32_t frame);
+void fs__history_set_next(struct fs__history *history, uint64_t next);
+
+/* First unbroken range of held bytes inside [from, to). False if there is none. */
+bool fs__history_find(const struct fs__history *history, uint64_t from, uint64_t to, struct fs__held *held);
+
+#endif
