@@ -28,10 +28,11 @@ static const char usage[] = "usage: flowscope-replay [option...] capture...\n"
                             "  --timeout-CLASS=SECONDS\n"
                             "                     silence that ends a flow; CLASS: opening, tcp, closed, udp, other\n"
                             "  --no-expiry        no flow ends by silence\n"
+                            "  --no-reassembly    leave TCP streams alone\n"
                             "A capture is pcap or pcapng, as it is or packed by gzip; - is standard input.\n";
 
 struct options {
-    bool stats, flows, frames, time;
+    bool stats, flows, frames, time, no_reassembly;
     unsigned repeat;
     uint64_t timeout_ns[FS_TIMEOUT_COUNT];
     struct fs_extract_config extract;
@@ -198,6 +199,17 @@ static void print_flows(const struct run *run) {
 
 /* ---- totals ---- */
 
+static void print_reassembly(const struct fs_reassembly_stats *stats) {
+    for (int i = 1; i < FS_SEGMENT_COUNT; i++) {
+        if (stats->segments[i])
+            printf("segments.%s=%" PRIu64 "\n", fs_segment_name(i), stats->segments[i]);
+    }
+    printf("delivered_bytes=%" PRIu64 "\ncopied_bytes=%" PRIu64 "\ngap_bytes=%" PRIu64 "\nuncaptured_bytes=%" PRIu64
+           "\nduplicate_bytes=%" PRIu64 "\n",
+           stats->delivered_bytes, stats->copied_bytes, stats->gap_bytes, stats->uncaptured_bytes,
+           stats->duplicate_bytes);
+}
+
 static void print_stats(const struct fs_pipeline *pipeline) {
     struct fs_pipeline_stats stats;
     fs_pipeline_get_stats(pipeline, &stats);
@@ -218,6 +230,7 @@ static void print_stats(const struct fs_pipeline *pipeline) {
         if (stats.tracker.anomalies[i])
             printf("anomaly.%s=%" PRIu64 "\n", fs_anomaly_slug(1U << i), stats.tracker.anomalies[i]);
     }
+    print_reassembly(&stats.reassembly);
 }
 
 /* ---- captures ---- */
@@ -324,7 +337,7 @@ static void run_frame(struct run *run, const struct fs_frame *frame) {
         fs_pipeline_reject(run->pipeline, -count, frame->wire_len);
         return;
     }
-    if (fs_pipeline_frame(run->pipeline, packets, (size_t)count, NULL, verdicts) != FS_OK)
+    if (fs_pipeline_frame(run->pipeline, packets, (size_t)count, NULL, verdicts, NULL) != FS_OK)
         fail("flows", "out of memory");
     for (int i = 0; run->options->frames && i < count; i++) {
         if (verdicts[i].flow_id != FS_NO_FLOW)
@@ -378,6 +391,7 @@ static double now(void) {
 static struct fs_pipeline *make_pipeline(struct run *run) {
     struct fs_pipeline_config config;
     fs_pipeline_config_defaults(&config);
+    config.reassemble = !run->options->no_reassembly;
     memcpy(config.tracker.timeout_ns, run->options->timeout_ns, sizeof config.tracker.timeout_ns);
     config.tracker.events = 0;
     if (run->options->flows) {
@@ -497,6 +511,10 @@ static bool parse_option(struct options *options, const char *option) {
         return options->time = true;
     if (strcmp(option, "--no-tunnels") == 0) {
         options->extract.tunnels = 0;
+        return true;
+    }
+    if (strcmp(option, "--no-reassembly") == 0) {
+        options->no_reassembly = true;
         return true;
     }
     if (strcmp(option, "--no-expiry") == 0) {

@@ -142,11 +142,12 @@ void n_flows_batched_pipeline(benchmark::State &state) {
     config.tracker.max_flows = 20000000;
     config.tracker.seed = 1;
     config.tracker.events = 0;
+    config.reassemble = false;
     std::unique_ptr<fs_pipeline, decltype(&fs_pipeline_free)> pipeline(fs_pipeline_new(&config, nullptr),
                                                                        fs_pipeline_free);
     n_flows_batched(state, fs_pipeline_tracker(pipeline.get()),
                     [&](const fs_packet *packets, size_t count, fs_verdict *verdicts) {
-                        fs_pipeline_batch(pipeline.get(), packets, count, verdicts);
+                        fs_pipeline_batch(pipeline.get(), packets, count, verdicts, NULL);
                     });
 }
 BENCHMARK(n_flows_batched_pipeline)->Name("pipeline/n_flows_batched")->Arg(1000)->Arg(100000)->Arg(1000000);

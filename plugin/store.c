@@ -279,7 +279,7 @@ unsigned fs_store_frame(const struct fs_packet *packets, unsigned count, const i
     struct fs_verdict verdicts[FS_FRAME_MAX];
     uint32_t frame = packets[0].frame;
     bool kept = make_room(frame);
-    if (fs_pipeline_frame(store.pipeline, packets, count, parents, verdicts) == FS_ERR_INVALID)
+    if (fs_pipeline_frame(store.pipeline, packets, count, parents, verdicts, NULL) == FS_ERR_INVALID)
         return 0;
     unsigned n = 0;
     for (unsigned i = 0; i < count; i++) {

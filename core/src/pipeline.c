@@ -5,14 +5,241 @@
 
 #include <string.h>
 
-struct fs_pipeline {
-    struct fs__memory memory;
-    struct fs_tracker *tracker;
-    struct fs_pipeline_stats stats; /* without the tracker's */
+struct fs__streams {
+    struct fs_reassembler *side[2];
 };
 
+struct fs_pipeline {
+    struct fs__memory memory;
+    struct fs_pipeline_config config;
+    struct fs_tracker *tracker;
+    struct fs_reassembly *reassembly;
+    struct fs__streams *streams; /* by flow number */
+    uint32_t stream_room;
+    /* Of the call at hand. */
+    const struct fs_packet *packets;
+    struct fs_segment_verdict *segments;
+    size_t count;
+    bool gap, conflict, limit;      /* of the segment at hand */
+    struct fs_pipeline_stats stats; /* without those of the stages */
+    uint64_t anomalies[FS_ANOMALY_COUNT];
+};
+
+/* ---- streams ---- */
+
+/* A stream's name at the reassembler: flow numbers have 31 bits. */
+static void *stream_name(uint32_t flow, unsigned side) {
+    return (void *)(uintptr_t)(flow << 1 | side);
+}
+
+static bool is_power_of_ten(uint64_t count) {
+    while (count >= 10 && count % 10 == 0)
+        count /= 10;
+    return count == 1;
+}
+
+static struct fs_reassembler *stream_of(const struct fs_pipeline *pipeline, uint32_t flow, unsigned side) {
+    return flow < pipeline->stream_room ? pipeline->streams[flow].side[side] : NULL;
+}
+
+static void note_gap(struct fs_pipeline *pipeline, uint32_t flow, unsigned side) {
+    struct fs_stream_info info;
+    pipeline->gap = true;
+    fs_reassembler_info(stream_of(pipeline, flow, side), &info);
+    if (is_power_of_ten(info.gaps))
+        (void)fs_tracker_add_gap(pipeline->tracker, flow, (enum fs_side)side);
+}
+
+static void on_stream_event(void *stream_user, const struct fs_stream_event *event, void *user) {
+    struct fs_pipeline *pipeline = user;
+    uint32_t name = (uint32_t)(uintptr_t)stream_user;
+    uint32_t flow = name >> 1;
+    unsigned side = name & 1;
+    if (event->kind == FS_STREAM_GAP && !event->uncaptured)
+        note_gap(pipeline, flow, side);
+    pipeline->conflict |= event->kind == FS_STREAM_CONFLICT;
+    if (pipeline->config.on_stream)
+        pipeline->config.on_stream(pipeline, flow, (enum fs_side)side, event, pipeline->config.stream_user);
+}
+
+static bool make_room(struct fs_pipeline *pipeline, uint32_t flow) {
+    enum { ROOM_MINIMUM = 64 };
+    if (flow < pipeline->stream_room)
+        return true;
+    uint64_t room = pipeline->stream_room ? pipeline->stream_room : ROOM_MINIMUM;
+    while (room <= flow)
+        room *= 2;
+    if (room > SIZE_MAX / sizeof *pipeline->streams || room > UINT32_MAX)
+        return false;
+    struct fs__streams *streams = fs__alloc(&pipeline->memory, (size_t)room * sizeof *streams);
+    if (!streams)
+        return false;
+    size_t used = pipeline->stream_room * sizeof *streams;
+    if (used)
+        memcpy(streams, pipeline->streams, used);
+    memset(streams + pipeline->stream_room, 0, (size_t)room * sizeof *streams - used);
+    fs__release(&pipeline->memory, pipeline->streams, used);
+    pipeline->streams = streams;
+    pipeline->stream_room = (uint32_t)room;
+    return true;
+}
+
+/* Made when there is something to put together: most sides that only acknowledge never get one. */
+static struct fs_reassembler *make_stream(struct fs_pipeline *pipeline, uint32_t flow, unsigned side) {
+    struct fs_flow_info info;
+    if (!make_room(pipeline, flow))
+        return NULL;
+    struct fs__streams *streams = &pipeline->streams[flow];
+    struct fs_reassembler *stream =
+        fs_reassembler_new(pipeline->reassembly, streams->side[!side], stream_name(flow, side));
+    if (!stream)
+        return NULL;
+    fs_tracker_flow_info(pipeline->tracker, flow, &info);
+    fs_reassembler_begin(stream, info.tcp[side].isn + 1, !(info.tcp[side].flags & FS_TCP_SYN));
+    streams->side[side] = stream;
+    return stream;
+}
+
+static void flush(struct fs_pipeline *pipeline, const struct fs_event *event, enum fs_stream_end end) {
+    uint32_t frame = event->packet ? event->packet->frame : 0;
+    for (unsigned side = 0; side < 2; side++) {
+        struct fs_reassembler *stream = stream_of(pipeline, event->flow, side);
+        if (stream)
+            fs_reassembler_flush(stream, end, event->time_ns, frame);
+    }
+}
+
+static void free_streams(struct fs_pipeline *pipeline, uint32_t flow) {
+    for (unsigned side = 0; side < 2; side++) {
+        struct fs_reassembler *stream = stream_of(pipeline, flow, side);
+        if (!stream)
+            continue;
+        fs_reassembler_free(stream);
+        pipeline->streams[flow].side[side] = NULL;
+    }
+}
+
+static bool was_reset(const struct fs_pipeline *pipeline, const struct fs_event *event) {
+    struct fs_flow_info info;
+    if (!(event->packet->tcp.flags & FS_TCP_RST) || event->flow >= pipeline->stream_room)
+        return false;
+    fs_tracker_flow_info(pipeline->tracker, event->flow, &info);
+    return info.state == FS_STATE_RESET;
+}
+
+static void run_segment(struct fs_pipeline *pipeline, const struct fs_event *event,
+                        struct fs_segment_verdict *verdict) {
+    const struct fs_packet *packet = event->packet;
+    struct fs_reassembler *peer = stream_of(pipeline, event->flow, !event->side);
+    if (peer) {
+        fs_reassembler_acknowledge(peer, packet);
+        fs_reassembler_advance(peer, packet->time_ns);
+    }
+    struct fs_reassembler *stream = stream_of(pipeline, event->flow, event->side);
+    bool brings = packet->payload_len || (packet->tcp.flags & FS_TCP_FIN);
+    if (!stream && brings) {
+        stream = make_stream(pipeline, event->flow, event->side);
+        pipeline->stats.unreassembled += !stream;
+    }
+    if (stream && brings)
+        (void)fs_reassembler_segment(stream, packet, verdict);
+    else if (stream)
+        fs_reassembler_advance(stream, packet->time_ns);
+    if (was_reset(pipeline, event))
+        flush(pipeline, event, FS_STREAM_RST);
+}
+
+/* ---- events of the tracker ---- */
+
+static void forward(const struct fs_pipeline *pipeline, const struct fs_event *event) {
+    const struct fs_tracker_config *config = &pipeline->config.tracker;
+    if (config->on_event && (config->events >> event->kind & 1))
+        config->on_event(pipeline->tracker, event, config->user);
+}
+
+static void report(struct fs_pipeline *pipeline, const struct fs_event *base, unsigned anomaly) {
+    struct fs_event event = *base;
+    event.kind = FS_EVENT_ANOMALY;
+    event.anomaly = anomaly;
+    for (unsigned bit = 0; bit < FS_ANOMALY_COUNT; bit++)
+        pipeline->anomalies[bit] += anomaly >> bit & 1;
+    forward(pipeline, &event);
+}
+
+static void report_stream(struct fs_pipeline *pipeline, const struct fs_event *event,
+                          struct fs_segment_verdict *verdict) {
+    verdict->gap = pipeline->gap;
+    verdict->conflict = pipeline->conflict;
+    if (verdict->gap)
+        report(pipeline, event, FS_ANOMALY_GAP);
+    if (verdict->conflict)
+        report(pipeline, event, FS_ANOMALY_CONFLICT);
+    if (verdict->limit)
+        report(pipeline, event, FS_ANOMALY_LIMIT);
+}
+
+/* Where to answer, if the event is a TCP segment of the call at hand; the tracker may have been called by others. */
+static struct fs_segment_verdict *segment_of(const struct fs_pipeline *pipeline, const struct fs_event *event) {
+    if (event->kind != FS_EVENT_PACKET || !(event->packet->flags & FS_PACKET_HAS_TCP))
+        return NULL;
+    uintptr_t at = (uintptr_t)event->packet - (uintptr_t)pipeline->packets;
+    size_t i = (size_t)at / sizeof *event->packet;
+    return i < pipeline->count ? &pipeline->segments[i] : NULL;
+}
+
+static void on_event(struct fs_tracker *tracker, const struct fs_event *event, void *user) {
+    struct fs_pipeline *pipeline = user;
+    struct fs_segment_verdict *segment = segment_of(pipeline, event);
+    (void)tracker;
+    pipeline->gap = pipeline->conflict = false;
+    if (event->kind == FS_EVENT_ENDED)
+        flush(pipeline, event, FS_STREAM_FLUSHED);
+    if (segment)
+        run_segment(pipeline, event, segment);
+    forward(pipeline, event);
+    if (segment)
+        report_stream(pipeline, event, segment);
+    if (event->kind == FS_EVENT_ENDED)
+        free_streams(pipeline, event->flow);
+}
+
+static void destroy_flow_user(void *flow_user, void *user) {
+    const struct fs_tracker_config *config = &((const struct fs_pipeline *)user)->config.tracker;
+    if (config->destroy_flow_user)
+        config->destroy_flow_user(flow_user, config->user);
+}
+
+static uint64_t idle_timeout(const struct fs_packet *packet, void *user) {
+    const struct fs_tracker_config *config = &((const struct fs_pipeline *)user)->config.tracker;
+    return config->idle_timeout(packet, config->user);
+}
+
+/* ---- life ---- */
+
 void fs_pipeline_config_defaults(struct fs_pipeline_config *config) {
+    memset(config, 0, sizeof *config);
     fs_tracker_config_defaults(&config->tracker);
+    config->reassemble = true;
+    fs_reassembly_config_defaults(&config->reassembly);
+}
+
+static bool make_stages(struct fs_pipeline *pipeline, const struct fs_allocator *allocator) {
+    struct fs_tracker_config tracker = pipeline->config.tracker;
+    struct fs_reassembly_config reassembly = pipeline->config.reassembly;
+    if (pipeline->config.reassemble) {
+        reassembly.on_event = on_stream_event;
+        reassembly.user = pipeline;
+        pipeline->reassembly = fs_reassembly_new(&reassembly, allocator);
+        if (!pipeline->reassembly)
+            return false;
+        tracker.events |= 1U << FS_EVENT_PACKET | 1U << FS_EVENT_ENDED;
+        tracker.on_event = on_event;
+        tracker.destroy_flow_user = destroy_flow_user;
+        tracker.idle_timeout = tracker.idle_timeout ? idle_timeout : NULL;
+        tracker.user = pipeline;
+    }
+    pipeline->tracker = fs_tracker_new(&tracker, allocator);
+    return pipeline->tracker != NULL;
 }
 
 struct fs_pipeline *fs_pipeline_new(const struct fs_pipeline_config *config, const struct fs_allocator *allocator) {
@@ -23,8 +250,11 @@ struct fs_pipeline *fs_pipeline_new(const struct fs_pipeline_config *config, con
         return NULL;
     memset(pipeline, 0, sizeof *pipeline);
     pipeline->memory = memory;
-    pipeline->tracker = fs_tracker_new(config ? &config->tracker : NULL, allocator);
-    if (!pipeline->tracker) {
+    if (config)
+        pipeline->config = *config;
+    else
+        fs_pipeline_config_defaults(&pipeline->config);
+    if (!make_stages(pipeline, allocator)) {
         fs_pipeline_free(pipeline);
         return NULL;
     }
@@ -34,10 +264,16 @@ struct fs_pipeline *fs_pipeline_new(const struct fs_pipeline_config *config, con
 void fs_pipeline_free(struct fs_pipeline *pipeline) {
     if (!pipeline)
         return;
+    for (uint32_t flow = 0; flow < pipeline->stream_room; flow++)
+        free_streams(pipeline, flow);
     fs_tracker_free(pipeline->tracker);
+    fs_reassembly_free(pipeline->reassembly);
+    fs__release(&pipeline->memory, pipeline->streams, pipeline->stream_room * sizeof *pipeline->streams);
     struct fs__memory memory = pipeline->memory;
     fs__release(&memory, pipeline, sizeof *pipeline);
 }
+
+/* ---- frames ---- */
 
 static bool parents_are_valid(const struct fs_packet *packets, size_t count, const int *parents) {
     for (size_t i = 0; i < count; i++) {
@@ -59,10 +295,30 @@ static uint32_t parent_flow(const struct fs_pipeline *pipeline, const struct fs_
     return live ? carrier->flow : FS_NO_NUMBER;
 }
 
+static void begin_call(struct fs_pipeline *pipeline, const struct fs_packet *packets, size_t count,
+                       struct fs_segment_verdict *segments) {
+    pipeline->packets = packets;
+    pipeline->segments = segments;
+    pipeline->count = count;
+    memset(segments, 0, count * sizeof *segments);
+}
+
+/* The tracker fills the verdict after its events. */
+static void add_anomalies(struct fs_verdict *verdict, const struct fs_segment_verdict *segment) {
+    unsigned anomalies = verdict->anomalies;
+    anomalies |= segment->gap ? FS_ANOMALY_GAP : 0U;
+    anomalies |= segment->conflict ? FS_ANOMALY_CONFLICT : 0U;
+    anomalies |= segment->limit ? FS_ANOMALY_LIMIT : 0U;
+    verdict->anomalies = (uint16_t)anomalies;
+}
+
 int fs_pipeline_frame(struct fs_pipeline *pipeline, const struct fs_packet *packets, size_t count, const int *parents,
-                      struct fs_verdict *verdicts) {
+                      struct fs_verdict *verdicts, struct fs_segment_verdict *segments) {
+    struct fs_segment_verdict own[FS_FRAME_MAX];
     if (count < 1 || count > FS_FRAME_MAX || (parents && !parents_are_valid(packets, count, parents)))
         return FS_ERR_INVALID;
+    segments = segments ? segments : own;
+    begin_call(pipeline, packets, count, segments);
     pipeline->stats.frames++;
     pipeline->stats.frame_bytes += packets[0].wire_len;
     int result = FS_OK;
@@ -72,20 +328,39 @@ int fs_pipeline_frame(struct fs_pipeline *pipeline, const struct fs_packet *pack
         uint32_t flow = parent_flow(pipeline, verdicts, parent);
         int error = fs_tracker_track(pipeline->tracker, &packets[i], flow, &verdicts[i]);
         result = error ? error : result;
+        add_anomalies(&verdicts[i], &segments[i]);
         counted |= verdicts[i].packet != 0;
     }
+    pipeline->count = 0;
     if (!counted)
         pipeline->stats.without_flow++;
     return result;
 }
 
-int fs_pipeline_batch(struct fs_pipeline *pipeline, const struct fs_packet *packets, size_t count,
-                      struct fs_verdict *verdicts) {
+static int run_batch(struct fs_pipeline *pipeline, const struct fs_packet *packets, size_t count,
+                     struct fs_verdict *verdicts, struct fs_segment_verdict *segments) {
+    begin_call(pipeline, packets, count, segments);
     int result = fs_tracker_track_batch(pipeline->tracker, packets, count, verdicts);
     pipeline->stats.frames += count;
     for (size_t i = 0; i < count; i++) {
+        add_anomalies(&verdicts[i], &segments[i]);
         pipeline->stats.frame_bytes += packets[i].wire_len;
         pipeline->stats.without_flow += verdicts[i].packet == 0;
+    }
+    pipeline->count = 0;
+    return result;
+}
+
+int fs_pipeline_batch(struct fs_pipeline *pipeline, const struct fs_packet *packets, size_t count,
+                      struct fs_verdict *verdicts, struct fs_segment_verdict *segments) {
+    struct fs_segment_verdict own[FS_FRAME_MAX];
+    int result = FS_OK;
+    if (segments)
+        return run_batch(pipeline, packets, count, verdicts, segments);
+    for (size_t done = 0; done < count; done += FS_FRAME_MAX) {
+        size_t part = count - done < FS_FRAME_MAX ? count - done : FS_FRAME_MAX;
+        int error = run_batch(pipeline, packets + done, part, verdicts + done, own);
+        result = error ? error : result;
     }
     return result;
 }
@@ -110,9 +385,30 @@ struct fs_tracker *fs_pipeline_tracker(struct fs_pipeline *pipeline) {
     return pipeline->tracker;
 }
 
+int fs_pipeline_stream_info(const struct fs_pipeline *pipeline, uint32_t flow, enum fs_side side,
+                            struct fs_stream_info *info) {
+    const struct fs_reassembler *stream = stream_of(pipeline, flow, (unsigned)side & 1U);
+    memset(info, 0, sizeof *info);
+    if (!stream)
+        return FS_ERR_NOT_FOUND;
+    fs_reassembler_info(stream, info);
+    return FS_OK;
+}
+
+size_t fs_pipeline_memory(const struct fs_pipeline *pipeline) {
+    struct fs_reassembly_stats stats = {0};
+    if (pipeline->reassembly)
+        fs_reassembly_get_stats(pipeline->reassembly, &stats);
+    return pipeline->memory.bytes + fs_tracker_memory(pipeline->tracker) + (size_t)stats.memory_bytes;
+}
+
 void fs_pipeline_get_stats(const struct fs_pipeline *pipeline, struct fs_pipeline_stats *stats) {
     *stats = pipeline->stats;
     fs_tracker_get_stats(pipeline->tracker, &stats->tracker);
+    for (unsigned bit = 0; bit < FS_ANOMALY_COUNT; bit++)
+        stats->tracker.anomalies[bit] += pipeline->anomalies[bit];
+    if (pipeline->reassembly)
+        fs_reassembly_get_stats(pipeline->reassembly, &stats->reassembly);
 }
 
 void fs_pipeline_stats_add(struct fs_pipeline_stats *sum, const struct fs_pipeline_stats *other) {
@@ -122,4 +418,6 @@ void fs_pipeline_stats_add(struct fs_pipeline_stats *sum, const struct fs_pipeli
         sum->untracked[i] += other->untracked[i];
     sum->without_flow += other->without_flow;
     fs_tracker_stats_add(&sum->tracker, &other->tracker);
+    fs_reassembly_stats_add(&sum->reassembly, &other->reassembly);
+    sum->unreassembled += other->unreassembled;
 }

@@ -57,6 +57,7 @@ void fs_reassembly_config_defaults(struct fs_reassembly_config *config) {
     config->total_limit = 256 << 20;
     config->hole_deadline_ns = 1000000000;
     config->ahead_limit = 16 << 20;
+    config->history_limit = 64 << 20;
     config->overlap = FS_OVERLAP_BSD;
 }
 
@@ -85,6 +86,8 @@ struct fs_reassembly *fs_reassembly_new(const struct fs_reassembly_config *confi
     reassembly->config = *config;
     reassembly->store.memory = memory;
     fs__chunk_pool_init(&reassembly->store.pool, &reassembly->store.memory);
+    reassembly->histories = (struct fs__history_store){
+        .memory = &reassembly->store.memory, .maximum = config->history, .limit = config->history_limit};
     fs__chunk_pool_note_peak(&reassembly->store.pool);
     return reassembly;
 }
@@ -108,6 +111,32 @@ void fs_reassembly_get_stats(const struct fs_reassembly *reassembly, struct fs_r
     stats->waiting_bytes = reassembly->store.cost;
     stats->memory_bytes = reassembly->store.memory.bytes;
     stats->peak_memory_bytes = reassembly->store.pool.peak_memory;
+    stats->histories_refused = reassembly->histories.refused;
+}
+
+void fs_reassembly_stats_add(struct fs_reassembly_stats *sum, const struct fs_reassembly_stats *other) {
+    for (unsigned i = 0; i < FS_SEGMENT_COUNT; i++)
+        sum->segments[i] += other->segments[i];
+    for (unsigned i = 0; i < FS_LIMIT_COUNT; i++)
+        sum->limit_hits[i] += other->limit_hits[i];
+    sum->delivered_bytes += other->delivered_bytes;
+    sum->copied_bytes += other->copied_bytes;
+    sum->gaps += other->gaps;
+    sum->gap_bytes += other->gap_bytes;
+    sum->overlap_bytes += other->overlap_bytes;
+    sum->conflicts += other->conflicts;
+    sum->conflict_bytes += other->conflict_bytes;
+    sum->duplicate_bytes += other->duplicate_bytes;
+    sum->overruled_bytes += other->overruled_bytes;
+    sum->beyond_bytes += other->beyond_bytes;
+    sum->after_end_bytes += other->after_end_bytes;
+    sum->refused_bytes += other->refused_bytes;
+    sum->slid_bytes += other->slid_bytes;
+    sum->uncaptured_bytes += other->uncaptured_bytes;
+    sum->histories_refused += other->histories_refused;
+    sum->waiting_bytes += other->waiting_bytes;
+    sum->memory_bytes += other->memory_bytes;
+    sum->peak_memory_bytes += other->peak_memory_bytes;
 }
 
 /* ---- a side ---- */
@@ -144,7 +173,7 @@ static uint64_t drop_all(struct fs_reassembler *side) {
         bytes += side->waiting.last->length;
         fs__segments_drop_last(&side->waiting, &shared->store);
     }
-    fs__history_free(side->history, &shared->store.memory);
+    fs__history_free(side->history, &shared->histories);
     side->history = NULL;
     return bytes;
 }
@@ -163,7 +192,9 @@ void fs_reassembler_info(const struct fs_reassembler *reassembler, struct fs_str
     memset(info, 0, sizeof *info);
     info->next_offset = reassembler->next;
     info->waiting_bytes = reassembler->waiting.cost;
+    info->gaps = reassembler->gaps;
     info->gap_bytes = reassembler->gap_bytes;
+    info->uncaptured_bytes = reassembler->uncaptured_bytes;
     info->overlap_bytes = reassembler->overlap_bytes;
     info->conflict_bytes = reassembler->conflict_bytes;
     info->retransmitted_bytes = reassembler->retransmitted_bytes;
@@ -198,14 +229,10 @@ static void emit(const struct fs_reassembler *side, const struct fs_stream_event
         config->on_event(side->stream_user, event, config->user);
 }
 
-/* Without memory nothing is remembered; the stream itself goes on. */
 static void remember(struct fs_reassembler *side, uint64_t offset, const uint8_t *data, uint64_t length,
                      uint32_t frame) {
     struct fs_reassembly *shared = side->shared;
-    if (!side->history)
-        side->history = fs__history_new(&shared->store.memory, shared->config.history);
-    if (side->history)
-        fs__history_add(side->history, &shared->store.memory, offset, data, length, frame);
+    fs__history_add(&side->history, &shared->histories, offset, data, length, frame);
     fs__chunk_pool_note_peak(&shared->store.pool);
 }
 
@@ -225,16 +252,22 @@ static void send_data(struct fs_reassembler *side, const uint8_t *data, uint64_t
     emit(side, &event);
 }
 
-static void send_gap(struct fs_reassembler *side, uint64_t end, uint64_t time_ns, uint32_t frame) {
+static void send_gap(struct fs_reassembler *side, uint64_t end, bool uncaptured, uint64_t time_ns, uint32_t frame) {
     struct fs_reassembly *shared = side->shared;
-    struct fs_stream_event event = {
-        .kind = FS_STREAM_GAP, .offset = side->next, .length = end - side->next, .time_ns = time_ns, .frame = frame};
+    struct fs_stream_event event = {.kind = FS_STREAM_GAP,
+                                    .uncaptured = uncaptured,
+                                    .offset = side->next,
+                                    .length = end - side->next,
+                                    .time_ns = time_ns,
+                                    .frame = frame};
     side->next = end;
     side->gap_bytes += event.length;
+    side->uncaptured_bytes += uncaptured ? event.length : 0;
+    side->gaps += !uncaptured && side->gaps < UINT32_MAX;
     shared->stats.gaps++;
     shared->stats.gap_bytes += event.length;
-    if (side->history)
-        fs__history_set_next(side->history, end);
+    fs__history_skip(&side->history, &shared->histories, end);
+    fs__chunk_pool_note_peak(&shared->store.pool);
     emit(side, &event);
 }
 
@@ -264,7 +297,7 @@ static void deliver_first(struct fs_reassembler *side) {
         send_data(side, fs__piece_data(piece), piece->length, piece->time_ns, piece->frame);
     } else {
         side->shared->stats.uncaptured_bytes += piece->is_urgent ? 0 : piece->length;
-        send_gap(side, fs__piece_end(piece), piece->time_ns, piece->frame);
+        send_gap(side, fs__piece_end(piece), true, piece->time_ns, piece->frame);
     }
     fs__segments_release(store, piece);
 }
@@ -276,7 +309,7 @@ static void deliver_waiting(struct fs_reassembler *side) {
 
 static void give_up_to(struct fs_reassembler *side, uint64_t end, struct occasion *occasion) {
     occasion->given_up += end - side->next;
-    send_gap(side, end, occasion->time_ns, occasion->frame);
+    send_gap(side, end, false, occasion->time_ns, occasion->frame);
 }
 
 static void give_up_hole(struct fs_reassembler *side, struct occasion *occasion) {
@@ -662,7 +695,7 @@ static void deliver_own(struct fs_reassembler *side, const struct occasion *occa
         return;
     }
     side->shared->stats.uncaptured_bytes += part.is_urgent ? 0 : end - side->next;
-    send_gap(side, end, occasion->time_ns, occasion->frame);
+    send_gap(side, end, true, occasion->time_ns, occasion->frame);
 }
 
 /* The payload begins at or before `next`. */
@@ -756,6 +789,13 @@ static void start(struct fs_reassembler *side, const struct fs_tcp *tcp) {
     } else if (has_syn && tcp->seq + 1 == side->start_seq) {
         clear(side, FS__STREAM_FROM_MIDDLE);
     }
+}
+
+void fs_reassembler_begin(struct fs_reassembler *reassembler, uint32_t seq, bool from_middle) {
+    if (reassembler->bits & FS__STREAM_STARTED)
+        return;
+    reassembler->start_seq = seq;
+    set(reassembler, from_middle ? FS__STREAM_STARTED | FS__STREAM_FROM_MIDDLE : FS__STREAM_STARTED);
 }
 
 static struct fs__payload payload_of(const struct fs_reassembler *side, const struct fs_packet *packet) {
@@ -893,6 +933,7 @@ int fs_reassembler_segment(struct fs_reassembler *reassembler, const struct fs_p
     if (side->end != FS_STREAM_OPEN) {
         int result = after_end(side, packet, verdict);
         verdict->gap_bytes = occasion.given_up;
+        verdict->gap = occasion.given_up > 0;
         return result;
     }
     struct fs__payload payload = payload_of(side, packet);
@@ -904,6 +945,7 @@ int fs_reassembler_segment(struct fs_reassembler *reassembler, const struct fs_p
     int result = take_segment(side, &occasion, packet, uncut, &payload, verdict);
     if (class != FS_SEGMENT_AHEAD)
         verdict->gap_bytes = occasion.given_up;
+    verdict->gap = occasion.given_up > 0;
     verdict->conflict = occasion.conflict;
     return result;
 }
@@ -961,6 +1003,36 @@ void fs_reassembler_flush(struct fs_reassembler *reassembler, enum fs_stream_end
     while (side->waiting.first)
         give_up_hole(side, &occasion);
     if (side->fin != FS__NO_FIN && side->next < side->fin)
-        send_gap(side, side->fin, now_ns, frame);
+        send_gap(side, side->fin, false, now_ns, frame);
     send_end(side, end == FS_STREAM_OPEN ? FS_STREAM_FLUSHED : end, &occasion);
+}
+
+/* ---- what a flush would give ---- */
+
+static void peek_gap(uint64_t from, uint64_t to, void (*use)(const struct fs_stream_event *event, void *user),
+                     void *user) {
+    const struct fs_stream_event gap = {.kind = FS_STREAM_GAP, .offset = from, .length = to - from};
+    if (from < to)
+        use(&gap, user);
+}
+
+void fs_reassembler_peek(const struct fs_reassembler *reassembler,
+                         void (*use)(const struct fs_stream_event *event, void *user), void *user) {
+    uint64_t next = reassembler->next;
+    if (reassembler->end != FS_STREAM_OPEN)
+        return;
+    for (const struct fs__piece *piece = reassembler->waiting.first; piece; piece = piece->next) {
+        const struct fs_stream_event event = {.kind = piece->is_captured ? FS_STREAM_DATA : FS_STREAM_GAP,
+                                              .uncaptured = !piece->is_captured,
+                                              .offset = piece->start,
+                                              .length = piece->length,
+                                              .data = piece->is_captured ? fs__piece_data(piece) : NULL,
+                                              .time_ns = piece->time_ns,
+                                              .frame = piece->frame};
+        peek_gap(next, piece->start, use, user);
+        use(&event, user);
+        next = fs__piece_end(piece);
+    }
+    if (reassembler->fin != FS__NO_FIN)
+        peek_gap(next, reassembler->fin, use, user);
 }

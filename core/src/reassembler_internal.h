@@ -16,6 +16,7 @@ struct fs_reassembly {
     struct fs__segment_store store;
     struct fs_reassembly_stats stats; /* less waiting_bytes and the memory fields */
     struct fs_reassembler *free;      /* for reuse; chained by `peer` */
+    struct fs__history_store histories;
 };
 
 enum fs__stream_bit {
@@ -40,9 +41,11 @@ struct fs_reassembler {
     uint64_t timed_end; /* end of the timed segment */
     uint64_t timed_ns;
     uint64_t rtt_ns;
-    uint64_t gap_bytes, overlap_bytes, conflict_bytes, retransmitted_bytes, out_of_order_bytes, dropped_bytes;
+    uint64_t gap_bytes, uncaptured_bytes, overlap_bytes, conflict_bytes, retransmitted_bytes, out_of_order_bytes,
+        dropped_bytes;
     uint32_t start_seq; /* of offset 0 */
-    uint32_t duplicate_acks;
+    uint32_t gaps;
+    uint8_t duplicate_acks;
     uint16_t window; /* the other side's last */
     uint8_t end;     /* enum fs_stream_end */
     uint8_t bits;    /* enum fs__stream_bit */

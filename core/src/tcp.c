@@ -49,7 +49,7 @@ static void clear(struct fs__tcp_side *side, unsigned bits) {
 
 /* ---- history ---- */
 
-static const char letters[] = "shadfrtwiq^";
+static const char letters[] = "shadfrtwiq^g";
 enum { LETTER_FLIPPED = 10, LETTERS_A_WORD = 12, LENGTH_SHIFT = 60 };
 
 static void history_add_code(struct fs__tcp_more *more, unsigned code) {
@@ -70,6 +70,10 @@ static void history_add(struct fs__tcp_more *more, unsigned side, char letter) {
     unsigned code = (unsigned)(at - letters) << 1 | (side == FS_RESPONDER);
     if (more->history[1] >> LENGTH_SHIFT <= LETTERS_A_WORD)
         history_add_code(more, code);
+}
+
+void fs__tcp_history_gap(struct fs__tcp_more *more, unsigned side) {
+    history_add(more, side, 'g');
 }
 
 bool fs__tcp_history_full(const struct fs__tcp_more *more) {

@@ -97,6 +97,9 @@ void fs__tcp_update(struct fs__tcp *tcp, struct fs__tcp_more *more, uint8_t stat
 /* Fill the TCP fields, history and conn_state of a snapshot. */
 void fs__tcp_info(const struct fs__tcp *tcp, const struct fs__tcp_more *more, struct fs_flow_info *info);
 
+/* A gap in what `side` sent: only the reassembler sees it. */
+void fs__tcp_history_gap(struct fs__tcp_more *more, unsigned side);
+
 /* Whether history letters were left out. */
 bool fs__tcp_history_full(const struct fs__tcp_more *more);
 

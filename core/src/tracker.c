@@ -798,6 +798,19 @@ int fs_tracker_flow_info(const struct fs_tracker *tracker, uint32_t flow, struct
     return FS_OK;
 }
 
+int fs_tracker_add_gap(struct fs_tracker *tracker, uint32_t flow, enum fs_side side) {
+    if (!fs__is_live(&tracker->table, flow))
+        return FS_ERR_NOT_FOUND;
+    struct fs__flow *entry = fs__flow_at(&tracker->table, flow);
+    if (entry->tcp == FS__NONE)
+        return FS_ERR_NOT_FOUND;
+    struct fs__tcp_more *more = fs__tcp_more_at(&tracker->table, entry->tcp);
+    fs__tcp_history_gap(more, (unsigned)side & 1U);
+    if (fs__tcp_history_full(more))
+        entry->marks |= FS_MARK_HISTORY_FULL;
+    return FS_OK;
+}
+
 uint64_t fs_tracker_flow_id(const struct fs_tracker *tracker, uint32_t flow) {
     return fs__is_live(&tracker->table, flow) ? id_of(fs__counts_at(&tracker->table, flow)) : FS_NO_FLOW;
 }

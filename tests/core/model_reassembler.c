@@ -219,6 +219,8 @@ static void send_gap(struct model_reassembler *side, struct fs_stream_event even
     side->shared->stats.gaps++;
     side->shared->stats.gap_bytes += event.length;
     side->info.gap_bytes += event.length;
+    side->info.uncaptured_bytes += event.uncaptured ? event.length : 0;
+    side->info.gaps += !event.uncaptured;
     stream_log_add(side->log, &event);
 }
 
@@ -253,6 +255,7 @@ static void deliver(struct model_reassembler *side) {
             stream_log_add(side->log, &event);
         } else {
             event.kind = FS_STREAM_GAP;
+            event.uncaptured = true;
             stats->uncaptured_bytes += side->cell[from] == LACKING ? event.length : 0;
             send_gap(side, event);
         }
@@ -758,6 +761,7 @@ void model_reassembler_segment(struct model_reassembler *side, const struct fs_p
     count_class(side, class, packet->payload_len);
     run_segment(side, packet, a, b, class);
     verdict->gap_bytes = class == FS_SEGMENT_AHEAD ? (uint64_t)new_hole : side->given_up;
+    verdict->gap = side->given_up > 0;
     verdict->conflict = side->conflict;
     verdict->limit = side->limit;
 }

@@ -1833,6 +1833,102 @@ static void test_every_allocation_may_fail(void **state) {
     }
 }
 
+/* ---- beginnings, looks, and the limit of histories ---- */
+
+static void test_a_stream_begins_where_it_is_told(void **state) {
+    (void)state;
+    struct fs_reassembly_config config = defaults();
+    struct fixture *f = start_silent(&config);
+    fs_reassembler_begin(f->side, f->isn + 1, false);
+    say(f, 3, "def");
+    assert_int_equal(f->verdict.segment, FS_SEGMENT_AHEAD);
+    assert_int_equal(f->verdict.gap_bytes, 3);
+    fs_reassembler_begin(f->side, f->isn + 4, true); /* too late */
+    say(f, 0, "abc");
+    got(f, "0:abc 3:def");
+    assert_false(info_of(f).from_middle);
+    finish(f);
+
+    f = start_silent(&config);
+    fs_reassembler_begin(f->side, f->isn + 1, true);
+    say(f, 0, "abc");
+    assert_true(info_of(f).from_middle);
+    finish(f);
+}
+
+static void add_to_log(const struct fs_stream_event *event, void *user) {
+    stream_log_add(user, event);
+}
+
+/* What is looked at is what a flush would give, and looking changes nothing. */
+static void test_a_look_shows_what_a_flush_would_give(void **state) {
+    (void)state;
+    struct fixture *f = start_default();
+    static struct stream_log seen;
+    stream_log_init(&seen);
+    say(f, 0, "ab");
+    say(f, 5, "fg");
+    say_cut(f, 7, "h", 3);
+    say_with(f, 14, "op", FS_TCP_ACK | FS_TCP_FIN);
+    size_t before = f->log.count;
+    fs_reassembler_peek(f->side, add_to_log, &seen);
+    assert_int_equal(f->log.count, before);
+    assert_int_equal(seen.count, 6); /* 3 missing, fg, h, 2 not captured, 4 missing, op */
+    fs_reassembler_flush(f->side, FS_STREAM_FLUSHED, f->now_ns, 0);
+    assert_int_equal(f->log.count, before + seen.count + 1);
+    for (size_t i = 0; i < seen.count; i++) {
+        const struct fs_stream_event *looked = &seen.events[i], *got = &f->log.events[before + i];
+        assert_int_equal(looked->kind, got->kind);
+        assert_int_equal(looked->uncaptured, got->uncaptured);
+        assert_int_equal(looked->offset, got->offset);
+        assert_int_equal(looked->length, got->length);
+        if (got->kind == FS_STREAM_DATA) {
+            assert_memory_equal(seen.text + seen.text_at[i], f->log.text + f->log.text_at[before + i],
+                                (size_t)got->length);
+        }
+    }
+    size_t end = seen.count;
+    fs_reassembler_peek(f->side, add_to_log, &seen);
+    assert_int_equal(seen.count, end);
+    finish(f);
+}
+
+static void test_histories_stay_within_their_limit(void **state) {
+    (void)state;
+    enum { LIMIT = 2000, SIDES = 20 };
+    struct fs_reassembly_config config = defaults();
+    config.history = 4096;
+    config.history_limit = LIMIT;
+    config.on_event = NULL;
+    struct fixture *f = start(&config);
+    struct fs_reassembler *sides[SIDES];
+    for (unsigned i = 0; i < SIDES; i++) {
+        sides[i] = fs_reassembler_new(f->shared, NULL, f);
+        assert_non_null(sides[i]);
+    }
+    uint64_t with_sides = f->counting.bytes;
+    char text[801];
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    for (unsigned i = 0; i < SIDES * 4; i++) {
+        struct fs_packet packet = packet_at(f, i / SIDES * 800, FS_TCP_ACK, 800);
+        packet.payload = (const uint8_t *)text;
+        packet.payload_captured = 800;
+        assert_int_equal(fs_reassembler_segment(sides[i % SIDES], &packet, &f->verdict), 0);
+        assert_true(f->counting.bytes - with_sides <= LIMIT);
+    }
+    assert_true(stats_of(f).histories_refused > 0);
+    for (unsigned i = 0; i < SIDES; i++) {
+        fs_reassembler_free(sides[i]);
+    }
+    say(f, 0, "abc"); /* what was freed may be used again */
+    say(f, 0, "abX");
+    assert_int_equal(stats_of(f).conflicts, 1);
+    fs_reassembler_free(f->side);
+    fs_reassembly_free(f->shared);
+    assert_int_equal(f->counting.bytes, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names_are_total),
@@ -1907,6 +2003,9 @@ int main(void) {
         cmocka_unit_test(test_a_hostile_sender_stays_within_the_cap),
         cmocka_unit_test(test_100000_reassemblers_share_one_cap),
         cmocka_unit_test(test_every_allocation_may_fail),
+        cmocka_unit_test(test_a_stream_begins_where_it_is_told),
+        cmocka_unit_test(test_a_look_shows_what_a_flush_would_give),
+        cmocka_unit_test(test_histories_stay_within_their_limit),
     };
     return cmocka_run_group_tests_name("reassembler", tests, NULL, NULL);
 }

@@ -440,6 +440,7 @@ static bool same_verdict(const struct fs_segment_verdict *got, const struct fs_s
     }
     SAME("verdict", got, expected, offset);
     SAME("verdict", got, expected, gap_bytes);
+    SAME("verdict", got, expected, gap);
     SAME("verdict", got, expected, other_frame);
     SAME("verdict", got, expected, conflict);
     SAME("verdict", got, expected, limit);
@@ -449,7 +450,9 @@ static bool same_verdict(const struct fs_segment_verdict *got, const struct fs_s
 static bool same_info(const struct fs_stream_info *got, const struct fs_stream_info *expected, const char *what) {
     SAME(what, got, expected, next_offset);
     SAME(what, got, expected, waiting_bytes);
+    SAME(what, got, expected, gaps);
     SAME(what, got, expected, gap_bytes);
+    SAME(what, got, expected, uncaptured_bytes);
     SAME(what, got, expected, overlap_bytes);
     SAME(what, got, expected, conflict_bytes);
     SAME(what, got, expected, retransmitted_bytes);

@@ -79,14 +79,18 @@ enum fs_flow_mark {
     XX(FS_ANOMALY_AFTER_END, 0x0020, "after_end", "data after the connection was reset or closed")                     \
     XX(FS_ANOMALY_ACK_UNSEEN, 0x0040, "ack_unseen", "acknowledges data that the capture does not hold")                \
     XX(FS_ANOMALY_TIME_BACKWARDS, 0x0080, "time_backwards", "earlier than the flow's packet before it")                \
-    XX(FS_ANOMALY_EVICTION, 0x0100, "eviction", "flow table full: a live flow was evicted")
+    XX(FS_ANOMALY_EVICTION, 0x0100, "eviction", "flow table full: a live flow was evicted")                            \
+    XX(FS_ANOMALY_GAP, 0x0200, "gap", "bytes are missing from the stream: not in the capture")                         \
+    XX(FS_ANOMALY_CONFLICT, 0x0400, "conflict", "overlaps what was seen before with other content")                    \
+    XX(FS_ANOMALY_LIMIT, 0x0800, "reassembly_limit",                                                                   \
+       "a limit of reassembly was reached: a hole was given up, or bytes were dropped")
 
 enum fs_anomaly {
 #define FS_ANOMALY_ENUM(symbol, bit, slug, text) symbol = bit,
     FS_ANOMALY_MAP(FS_ANOMALY_ENUM)
 #undef FS_ANOMALY_ENUM
 };
-enum { FS_ANOMALY_COUNT = 9 };
+enum { FS_ANOMALY_COUNT = 12 };
 
 /** Names for people and machines. "unknown" for other numbers; static storage. */
 const char *fs_state_name(int state);
@@ -146,7 +150,8 @@ struct fs_flow_info {
     uint64_t handshake_syn_ns, handshake_ack_ns;
     struct fs_tcp_side tcp[2];
     /** Zeek's history letters: s SYN, h SYN-ACK, a pure ACK, d data, f FIN, r RST, t retransmission, w zero window,
-     * i FIN+RST, q SYN+FIN or SYN+RST, ^ roles flipped; upper case from the initiator. NUL-terminated. */
+     * g gap (with reassembly), i FIN+RST, q SYN+FIN or SYN+RST, ^ roles flipped; upper case from the initiator.
+     * NUL-terminated. */
     char history[FS_HISTORY_MAX + 1];
     /** Zeek's conn_state: S0 S1 SF REJ S2 S3 RSTO RSTR RSTOS0 RSTRH SH SHR OTH. NUL-terminated. */
     char conn_state[8];

@@ -5,11 +5,19 @@
  *
  * A frame is a chain of descriptors, outermost first (extract.h). Each is tracked; the carrier's flow becomes the
  * parent of the flow that it carries. A quoted packet (FS_PACKET_QUOTED) names its flow and changes nothing.
+ *
+ * The segments of a TCP flow are reassembled, each side by itself, from its first payload or FIN on. An RST that the
+ * tracker takes ends both streams, and so does the end of the flow, before its ended event. What reassembly finds
+ * unusual is in the verdict's anomalies and reported as FS_EVENT_ANOMALY, behind the packet's other events.
+ *
+ * Events of the tracker reach the caller's callback as without a pipeline. Inside callbacks the pipeline may be read,
+ * not run.
  */
 #ifndef FLOWSCOPE_PIPELINE_H
 #define FLOWSCOPE_PIPELINE_H
 
 #include "flowscope/extract.h"
+#include "flowscope/reassembler.h"
 #include "flowscope/tracker.h"
 
 #ifdef __cplusplus
@@ -22,7 +30,12 @@ enum { FS_FRAME_MAX = 64 /**< descriptors of one frame at most */ };
 
 struct fs_pipeline_config {
     struct fs_tracker_config tracker;
-    /** More stages bring their settings here. */
+    bool reassemble;                        /**< default true */
+    struct fs_reassembly_config reassembly; /**< `on_event` and `user` are the pipeline's own: ignored */
+    /** Called for each event of a stream, in order; `flow` is the number in the tracker. May be NULL. */
+    void (*on_stream)(struct fs_pipeline *pipeline, uint32_t flow, enum fs_side side,
+                      const struct fs_stream_event *event, void *user);
+    void *stream_user; /**< handed to on_stream */
 };
 
 /** Totals; they may be summed over pipelines. */
@@ -31,7 +44,9 @@ struct fs_pipeline_stats {
     uint64_t frame_bytes;                /**< on the wire */
     uint64_t untracked[FS_REJECT_COUNT]; /**< frames without a descriptor, by reason */
     uint64_t without_flow;               /**< frames with descriptors none of which could be counted */
-    struct fs_tracker_stats tracker;
+    struct fs_tracker_stats tracker;     /**< its anomalies include those of reassembly */
+    struct fs_reassembly_stats reassembly;
+    uint64_t unreassembled; /**< sides without a stream for want of memory: segments that found none */
 };
 
 /** Fill `config` with the stages' defaults. */
@@ -43,16 +58,17 @@ struct fs_pipeline *fs_pipeline_new(const struct fs_pipeline_config *config, con
 /** Free it, without events. NULL is ignored. */
 void fs_pipeline_free(struct fs_pipeline *pipeline);
 
-/** Run one frame: `count` descriptors, 1 to FS_FRAME_MAX, outermost first, each with its verdict in `verdicts[count]`.
- * A descriptor's parent is the one before it, unless `parents` is given: then parents[i] is the index of its carrier,
- * less than i, or -1. A quoted packet is nobody's carrier. Returns 0, FS_ERR_NOMEM (counted, the rest of the frame was
- * run), or FS_ERR_INVALID for a bad count or parent. */
+/** Run one frame: `count` descriptors, 1 to FS_FRAME_MAX, outermost first, each with its verdict in `verdicts[count]`,
+ * and what it was to its stream in `segments[count]`, which may be NULL (class FS_SEGMENT_NONE where there is no
+ * stream). A descriptor's parent is the one before it, unless `parents` is given: then parents[i] is the index of its
+ * carrier, less than i, or -1. A quoted packet is nobody's carrier. Returns 0, FS_ERR_NOMEM (counted, the rest of the
+ * frame was run), or FS_ERR_INVALID for a bad count or parent. */
 int fs_pipeline_frame(struct fs_pipeline *pipeline, const struct fs_packet *packets, size_t count, const int *parents,
-                      struct fs_verdict *verdicts);
+                      struct fs_verdict *verdicts, struct fs_segment_verdict *segments);
 
 /** Run `count` frames of one descriptor each, with memory fetched ahead; see fs_tracker_track_batch(). */
 int fs_pipeline_batch(struct fs_pipeline *pipeline, const struct fs_packet *packets, size_t count,
-                      struct fs_verdict *verdicts);
+                      struct fs_verdict *verdicts, struct fs_segment_verdict *segments);
 
 /** Count a frame that gave no descriptor. `reject` is an enum fs_reject; others count as FS_REJECT_NONE. */
 void fs_pipeline_reject(struct fs_pipeline *pipeline, int reject, uint32_t wire_len);
@@ -65,6 +81,14 @@ void fs_pipeline_finish(struct fs_pipeline *pipeline);
 
 /** The stage, for look-ups, iteration, snapshots and user pointers. Owned by the pipeline. */
 struct fs_tracker *fs_pipeline_tracker(struct fs_pipeline *pipeline);
+
+/** Copy what is known of the stream of a side of a live flow, or inside its ended event. Returns 0 or FS_ERR_NOT_FOUND
+ * if there is none; `info` is zero then. */
+int fs_pipeline_stream_info(const struct fs_pipeline *pipeline, uint32_t flow, enum fs_side side,
+                            struct fs_stream_info *info);
+
+/** Bytes that the pipeline has allocated, itself and its stages included. */
+size_t fs_pipeline_memory(const struct fs_pipeline *pipeline);
 
 /** Copy the totals. */
 void fs_pipeline_get_stats(const struct fs_pipeline *pipeline, struct fs_pipeline_stats *stats);

@@ -121,7 +121,8 @@ enum fs_stream_event_kind {
 
 struct fs_stream_event {
     enum fs_stream_event_kind kind;
-    uint8_t end; /**< FS_STREAM_ENDED: enum fs_stream_end */
+    uint8_t end;     /**< FS_STREAM_ENDED: enum fs_stream_end */
+    bool uncaptured; /**< FS_STREAM_GAP: the segment was seen, but these bytes of it were not captured */
     uint64_t offset;
     uint64_t length;
     const uint8_t *data;  /**< FS_STREAM_DATA: borrowed, from the packet or from waiting chunks */
@@ -141,6 +142,9 @@ struct fs_reassembly_config {
     /** A segment that begins further ahead is dropped (beyond-window); default 16 MiB; at most 1 GiB. */
     uint32_t ahead_limit;
     uint32_t history; /**< delivered bytes kept per side to compare repetitions with; default 0: none; at most 64 KiB */
+    /** Bytes that all histories may take, marks included; default 64 MiB. At the limit they grow no more, and sides
+     * that have none get none: see fs_reassembly_stats.histories_refused. */
+    uint64_t history_limit;
     enum fs_overlap_policy overlap; /**< default FS_OVERLAP_BSD, as Suricata's */
     enum fs_urgent_policy urgent;
     /** Called for each event, in order; `stream_user` is the reassembler's. Must not call back into the same
@@ -160,6 +164,7 @@ struct fs_reassembly_stats {
     uint64_t overruled_bytes; /**< dropped: lost to another segment by policy */
     uint64_t beyond_bytes, after_end_bytes, refused_bytes, slid_bytes, uncaptured_bytes; /**< dropped, by cause */
     uint64_t limit_hits[FS_LIMIT_COUNT];
+    uint64_t histories_refused;           /**< times that history_limit kept a history from growing */
     uint64_t waiting_bytes, memory_bytes; /**< now */
     uint64_t peak_memory_bytes;
 };
@@ -168,7 +173,10 @@ struct fs_reassembly_stats {
 struct fs_stream_info {
     uint64_t next_offset; /**< everything before is delivered or in gaps */
     uint64_t waiting_bytes;
-    uint64_t gap_bytes, overlap_bytes, conflict_bytes;
+    uint64_t gaps;             /**< those of lost bytes; uncaptured ones are not counted */
+    uint64_t gap_bytes;        /**< of all gaps */
+    uint64_t uncaptured_bytes; /**< of these, bytes of segments that were seen */
+    uint64_t overlap_bytes, conflict_bytes;
     uint64_t retransmitted_bytes, out_of_order_bytes; /**< payload of segments of these classes */
     uint64_t dropped_bytes;                           /**< refused, slid, beyond the window, after the end */
     bool from_middle;                                 /**< offset 0 is the first byte seen, not the first byte sent */
@@ -182,6 +190,7 @@ struct fs_segment_verdict {
     uint64_t gap_bytes;   /**< size of the hole that it leaves before it (ahead) or that was given up by it */
     uint32_t other_frame; /**< frame whose bytes it repeats, or that showed the hole it fills; 0 if unknown */
     uint8_t segment;      /**< enum fs_segment_class */
+    bool gap;             /**< bytes were given up as lost */
     bool conflict;
     bool limit; /**< a cap was reached */
 };
@@ -194,11 +203,16 @@ struct fs_reassembly *fs_reassembly_new(const struct fs_reassembly_config *confi
 /** Free it; all its reassemblers must have been freed. NULL is ignored. */
 void fs_reassembly_free(struct fs_reassembly *reassembly);
 void fs_reassembly_get_stats(const struct fs_reassembly *reassembly, struct fs_reassembly_stats *stats);
+/** Add `other` to `sum`, field by field; peaks add up too. */
+void fs_reassembly_stats_add(struct fs_reassembly_stats *sum, const struct fs_reassembly_stats *other);
 
 /** Create the reassembler of one side. `peer` is the other side's, if it exists, so that both count against flow_limit;
  * they then refer to each other. Returns NULL without memory. */
 struct fs_reassembler *fs_reassembler_new(struct fs_reassembly *reassembly, struct fs_reassembler *peer,
                                           void *stream_user);
+/** Say where the stream of a new reassembler begins, if segments of the side were seen before it was made: `seq` is the
+ * sequence number of offset 0, `from_middle` that no SYN said so. Ignored once a segment has run. */
+void fs_reassembler_begin(struct fs_reassembler *reassembler, uint32_t seq, bool from_middle);
 /** Free it, without events: call fs_reassembler_flush() first. Its memory goes back to the pool. NULL is ignored. */
 void fs_reassembler_free(struct fs_reassembler *reassembler);
 
@@ -218,6 +232,11 @@ void fs_reassembler_advance(struct fs_reassembler *reassembler, uint64_t now_ns)
 
 /** End the stream: deliver all that waits, with gaps, then the end event with `end`. Later calls are ignored. */
 void fs_reassembler_flush(struct fs_reassembler *reassembler, enum fs_stream_end end, uint64_t now_ns, uint32_t frame);
+
+/** Call `use` with the events that a flush would give now, less the end: what waits, and the gaps before it. Nothing
+ * changes. */
+void fs_reassembler_peek(const struct fs_reassembler *reassembler,
+                         void (*use)(const struct fs_stream_event *event, void *user), void *user);
 
 void fs_reassembler_info(const struct fs_reassembler *reassembler, struct fs_stream_info *info);
 

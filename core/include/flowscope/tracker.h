@@ -172,6 +172,11 @@ uint32_t fs_tracker_next(const struct fs_tracker *tracker, uint32_t flow);
 /** Copy all that is known of a live flow, or inside its ended event. Returns 0 or FS_ERR_NOT_FOUND. */
 int fs_tracker_flow_info(const struct fs_tracker *tracker, uint32_t flow, struct fs_flow_info *info);
 
+/** Tell the history of a TCP flow that bytes of `side` are missing from its stream, which a reassembler knows and the
+ * tracker does not: adds the letter g, which Zeek's histories have at the 1st, 10th, 100th ... gap of a side. Returns 0
+ * or FS_ERR_NOT_FOUND if it is no live TCP flow. */
+int fs_tracker_add_gap(struct fs_tracker *tracker, uint32_t flow, enum fs_side side);
+
 /** Id of a live flow; FS_NO_FLOW if `flow` is not live. */
 uint64_t fs_tracker_flow_id(const struct fs_tracker *tracker, uint32_t flow);
 
