@@ -879,7 +879,7 @@ def tcp_retransmission():
 def tcp_lost_in_capture():
     c = Capture("tcp-lost-in-capture", "a segment that the receiver acknowledges is not in the capture: the stream "
                                        "has a hole, and counts it")
-    t = Tcp(c, state="closed", end="fin", history="ShADaFf", conn_state="SF", stream_bytes=[3000, 0])
+    t = Tcp(c, state="closed", end="fin", history="ShADaFGf", conn_state="SF", stream_bytes=[3000, 0])
     t.open().data(CLIENT, b"1" * 1000)
     t.next[CLIENT] += 1000
     t.send(SERVER, ACK)

@@ -2,9 +2,21 @@
 #include "argument.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 void fs_argument_refuse(const char *argument) {
     fprintf(stderr, "tshark: -z %s is not known; accepted are %s\n", argument, FS_ARGUMENTS);
+}
+
+static void leave(void) {
+    (void)fflush(NULL);
+    _exit(1);
+}
+
+void fs_argument_fail_later(void) {
+    static bool asked;
+    if (!asked)
+        asked = atexit(leave) == 0;
 }
 
 bool fs_argument_filter(const char *argument, const char *name, const char **filter) {

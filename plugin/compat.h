@@ -18,6 +18,7 @@
 #include <epan/epan_dissect.h>
 #include <epan/exceptions.h>
 #include <epan/expert.h>
+#include <epan/follow.h>
 #include <epan/prefs.h>
 #include <epan/proto_data.h>
 #include <epan/stat_tap_ui.h>
@@ -64,6 +65,17 @@ typedef bool fs_bool;
 #else
 #define FS_FILTER_ARGUMENTS packet_info *pinfo
 #define FS_REGISTER_FILTER(proto, name, valid, build) register_conversation_filter(proto, name, valid, build)
+#endif
+
+/* Follow Stream: how many streams there are is asked since 4.2. */
+#if FS_WIRESHARK >= 402
+#define FS_REGISTER_FOLLOW(proto, tap, conv, index, address, port, packet, count)                                      \
+    register_follow_stream(proto, tap, conv, index, address, port, packet, count, NULL)
+#define FS_FOLLOW_ARGUMENTS epan_dissect_t *edt _U_, packet_info *pinfo, unsigned *stream, unsigned *sub_stream _U_
+#else
+#define FS_REGISTER_FOLLOW(proto, tap, conv, index, address, port, packet, count)                                      \
+    register_follow_stream(proto, tap, conv, index, address, port, packet)
+#define FS_FOLLOW_ARGUMENTS epan_dissect_t *edt _U_, packet_info *pinfo, guint *stream, guint *sub_stream _U_
 #endif
 
 #define FS_LENGTH_OF(array) (sizeof(array) / sizeof((array)[0]))

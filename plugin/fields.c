@@ -22,7 +22,18 @@ static int ett_packet = -1, ett_flow = -1, ett_side[2] = {-1, -1};
     XX(quoted, "quoted", "Quoted", FT_BOOLEAN, BASE_NONE, TFS(&tfs_yes_no),                                            \
        "Quoted inside an ICMP error: belongs to the flow and is not counted")                                          \
     XX(retransmission, "retransmission", "Retransmission", FT_BOOLEAN, BASE_NONE, TFS(&tfs_yes_no),                    \
-       "TCP: payload that brings no new sequence number")                                                              \
+       "TCP: payload that was sent again")                                                                             \
+    XX(segment, "segment", "Segment", FT_STRING, BASE_NONE, NULL,                                                      \
+       "TCP: how its payload relates to what was seen before: in-order, ahead, out-of-order, retransmission, overlap " \
+       "and so on")                                                                                                    \
+    XX(stream_offset, "stream_offset", "Stream offset", FT_UINT64, BASE_DEC, NULL,                                     \
+       "TCP: place of the first payload byte in the side's stream; 0 is the first byte after the SYN")                 \
+    XX(gap, "gap", "Missing", FT_UINT64, BASE_DEC | BASE_UNIT_STRING, UNS(&units_byte_bytes),                          \
+       "TCP: bytes missing before it, or given up as lost with it")                                                    \
+    XX(retransmission_of, "retransmission_of", "Repeats frame", FT_FRAMENUM, BASE_NONE,                                \
+       FRAMENUM_TYPE(FT_FRAMENUM_RETRANS_PREV), "TCP: frame that brought the first of these bytes before")             \
+    XX(out_of_order_after, "out_of_order_after", "Fills the hole before frame", FT_FRAMENUM, BASE_NONE, NULL,          \
+       "TCP: frame that came too early, and showed that these bytes were missing")                                     \
     XX(first_frame, "first_frame", "First frame", FT_FRAMENUM, BASE_NONE, NULL, "First frame of the flow")             \
     XX(previous_frame, "previous_frame", "Previous frame", FT_FRAMENUM, BASE_NONE, NULL,                               \
        "Frame of the flow before this one")                                                                            \
@@ -74,13 +85,23 @@ static int ett_packet = -1, ett_flow = -1, ett_side[2] = {-1, -1};
     XX(stream_bytes, "stream_bytes", "Stream bytes", FT_UINT64, BASE_DEC | BASE_UNIT_STRING, UNS(&units_byte_bytes),   \
        "TCP: each byte once, by sequence numbers, holes included")                                                     \
     XX(retransmissions, "retransmissions", "Retransmissions", FT_UINT32, BASE_DEC, NULL,                               \
-       "TCP: segments with payload that brought no new sequence number")                                               \
+       "TCP: segments that were sent again")                                                                           \
     XX(zero_windows, "zero_windows", "Zero windows", FT_UINT32, BASE_DEC, NULL,                                        \
        "TCP: segments that closed its window")                                                                         \
     XX(window_minimum, "window_minimum", "Smallest window", FT_UINT32, BASE_DEC | BASE_UNIT_STRING,                    \
        UNS(&units_byte_bytes), "TCP: scaled, without SYN and RST")                                                     \
     XX(window_maximum, "window_maximum", "Largest window", FT_UINT32, BASE_DEC | BASE_UNIT_STRING,                     \
        UNS(&units_byte_bytes), "TCP: scaled, without SYN and RST")                                                     \
+    XX(retransmitted_bytes, "retransmitted_bytes", "Retransmitted bytes", FT_UINT64, BASE_DEC | BASE_UNIT_STRING,      \
+       UNS(&units_byte_bytes), "TCP: payload of its retransmissions")                                                  \
+    XX(out_of_order_bytes, "out_of_order_bytes", "Out-of-order bytes", FT_UINT64, BASE_DEC | BASE_UNIT_STRING,         \
+       UNS(&units_byte_bytes), "TCP: payload of its segments that were overtaken by later ones")                       \
+    XX(gap_bytes, "gap_bytes", "Missing bytes", FT_UINT64, BASE_DEC | BASE_UNIT_STRING, UNS(&units_byte_bytes),        \
+       "TCP: bytes of its stream that the capture does not hold, cut ones included")                                   \
+    XX(overlap_bytes, "overlap_bytes", "Overlapping bytes", FT_UINT64, BASE_DEC | BASE_UNIT_STRING,                    \
+       UNS(&units_byte_bytes), "TCP: bytes that came again and were compared")                                         \
+    XX(conflict_bytes, "conflict_bytes", "Conflicting bytes", FT_UINT64, BASE_DEC | BASE_UNIT_STRING,                  \
+       UNS(&units_byte_bytes), "TCP: ranges that came again with other content")                                       \
     XX(rtt_minimum, "rtt_minimum", "Shortest round trip", FT_RELATIVE_TIME, BASE_NONE, NULL,                           \
        "TCP: of its data, until acknowledged")                                                                         \
     XX(rtt_mean, "rtt_mean", "Mean round trip", FT_RELATIVE_TIME, BASE_NONE, NULL,                                     \
@@ -99,15 +120,17 @@ SIDE_FIELDS(DECLARE)
 
 static expert_field ei_rst_out_of_window = EI_INIT, ei_syn_in_flow = EI_INIT, ei_port_reuse = EI_INIT,
                     ei_syn_ack_mismatch = EI_INIT, ei_bad_flags = EI_INIT, ei_after_end = EI_INIT,
-                    ei_ack_unseen = EI_INIT, ei_time_backwards = EI_INIT, ei_eviction = EI_INIT;
+                    ei_ack_unseen = EI_INIT, ei_time_backwards = EI_INIT, ei_eviction = EI_INIT, ei_gap = EI_INIT,
+                    ei_conflict = EI_INIT, ei_reassembly_limit = EI_INIT;
 
 static const value_string side_names[] = {{FS_INITIATOR, "initiator"}, {FS_RESPONDER, "responder"}, {0, NULL}};
 static const value_string orientation_names[] = {{FS_FORWARD, "forward"}, {FS_REVERSE, "reverse"}, {0, NULL}};
 
 /* By bit number of enum fs_anomaly. */
 static expert_field *const anomaly_infos[FS_ANOMALY_COUNT] = {
-    &ei_rst_out_of_window, &ei_syn_in_flow, &ei_port_reuse,     &ei_syn_ack_mismatch, &ei_bad_flags,
-    &ei_after_end,         &ei_ack_unseen,  &ei_time_backwards, &ei_eviction,
+    &ei_rst_out_of_window, &ei_syn_in_flow, &ei_port_reuse, &ei_syn_ack_mismatch,
+    &ei_bad_flags,         &ei_after_end,   &ei_ack_unseen, &ei_time_backwards,
+    &ei_eviction,          &ei_gap,         &ei_conflict,   &ei_reassembly_limit,
 };
 
 void fs_fields_register(int proto) {
@@ -150,6 +173,15 @@ void fs_fields_register(int proto) {
         {&ei_eviction,
          {"flowscope.expert.eviction", PI_SEQUENCE, PI_NOTE, "Flow table full: a live flow was ended to make room",
           EXPFILL}},
+        {&ei_gap,
+         {"flowscope.expert.gap", PI_SEQUENCE, PI_WARN, "Bytes are missing from the stream: not in the capture",
+          EXPFILL}},
+        {&ei_conflict,
+         {"flowscope.expert.conflict", PI_SECURITY, PI_WARN, "Overlaps bytes that were seen before, with other content",
+          EXPFILL}},
+        {&ei_reassembly_limit,
+         {"flowscope.expert.reassembly_limit", PI_REASSEMBLE, PI_NOTE,
+          "A limit of reassembly was reached: a hole was given up, or bytes were dropped", EXPFILL}},
     };
     proto_flowscope = proto;
     proto_register_field_array(proto, fields, (int)FS_LENGTH_OF(fields));
@@ -247,7 +279,9 @@ static proto_tree *add_side_tree(const struct place *parent, const struct fs_flo
     return tree;
 }
 
-static void show_side(const struct place *parent, const struct fs_flow_info *info, enum fs_side side) {
+static void show_side(const struct place *parent, const struct fs_flow_facts *facts, enum fs_side side) {
+    const struct fs_flow_info *info = &facts->info;
+    const struct fs_stream_info *stream = &facts->stream[side];
     if (!wants_side(parent->tree, side))
         return;
     struct place place = {parent->tvb, add_side_tree(parent, info, side)};
@@ -265,6 +299,11 @@ static void show_side(const struct place *parent, const struct fs_flow_info *inf
     add_uint64(&place, hf_stream_bytes[side], tcp->stream_bytes);
     add_uint(&place, hf_retransmissions[side], tcp->retransmissions);
     add_uint(&place, hf_zero_windows[side], tcp->zero_windows);
+    add_uint64(&place, hf_retransmitted_bytes[side], stream->retransmitted_bytes);
+    add_uint64(&place, hf_out_of_order_bytes[side], stream->out_of_order_bytes);
+    add_uint64(&place, hf_gap_bytes[side], stream->gap_bytes);
+    add_uint64(&place, hf_overlap_bytes[side], stream->overlap_bytes);
+    add_uint64(&place, hf_conflict_bytes[side], stream->conflict_bytes);
     add_uint(&place, hf_window_minimum[side], tcp->window_minimum);
     add_uint(&place, hf_window_maximum[side], tcp->window_maximum);
     if (!tcp->rtt.samples)
@@ -312,7 +351,8 @@ static proto_tree *add_flow_tree(const struct place *parent, const struct fs_flo
     return tree;
 }
 
-static void show_flow(const struct place *parent, const struct fs_flow_info *info) {
+static void show_flow(const struct place *parent, const struct fs_flow_facts *facts) {
+    const struct fs_flow_info *info = &facts->info;
     struct place place = {parent->tvb, add_flow_tree(parent, info)};
     if (wants_totals(place.tree)) {
         show_words(&place, info);
@@ -322,8 +362,8 @@ static void show_flow(const struct place *parent, const struct fs_flow_info *inf
         if (info->handshake_ack_ns != FS_NO_TIME)
             add_time(&place, hf_flow_handshake_ack, info->handshake_ack_ns);
     }
-    show_side(&place, info, FS_INITIATOR);
-    show_side(&place, info, FS_RESPONDER);
+    show_side(&place, facts, FS_INITIATOR);
+    show_side(&place, facts, FS_RESPONDER);
 }
 
 /* ---- the packet ---- */
@@ -355,7 +395,35 @@ static void show_anomalies(const struct place *place, unsigned anomalies) {
     add_text(place, hf_anomaly, text);
 }
 
-static void show_record(const struct place *place, uint32_t frame, const struct fs_seen *seen,
+/* Which frame a segment that is not in order refers to, and how. */
+static void show_other_frame(const struct place *place, const struct fs_seen *seen) {
+    switch (fs_record_segment(&seen->record)) {
+    case FS_SEGMENT_GAP_FILL:
+    case FS_SEGMENT_OUT_OF_ORDER:
+        add_frame(place, hf_out_of_order_after, seen->other_frame);
+        break;
+    case FS_SEGMENT_IN_ORDER:
+    case FS_SEGMENT_AHEAD:
+        break;
+    default:
+        add_frame(place, hf_retransmission_of, seen->other_frame);
+    }
+}
+
+static void show_segment(const struct place *place, uint32_t frame, unsigned n, const struct fs_seen *seen) {
+    unsigned class = fs_record_segment(&seen->record);
+    uint64_t offset;
+    if (class != FS_SEGMENT_NONE) {
+        add_text(place, hf_segment, fs_segment_name((int)class));
+        show_other_frame(place, seen);
+    }
+    if (proto_field_is_referenced(place->tree, hf_stream_offset) && fs_store_offset(frame, n, seen, &offset))
+        add_uint64(place, hf_stream_offset, offset);
+    if (seen->gap_bytes)
+        add_uint64(place, hf_gap, seen->gap_bytes);
+}
+
+static void show_record(const struct place *place, uint32_t frame, unsigned n, const struct fs_seen *seen,
                         const struct fs_flow_info *info) {
     const struct fs_record *record = &seen->record;
     bool quoted = record->bits & FS_RECORD_QUOTED;
@@ -368,6 +436,7 @@ static void show_record(const struct place *place, uint32_t frame, const struct 
         add_uint(place, hf_packets, record->packet);
     add_uint64(place, hf_bytes, fs_record_bytes(record));
     add_flag(place, hf_retransmission, record->bits & FS_RECORD_RETRANSMISSION);
+    show_segment(place, frame, n, seen);
     if (record->bits & FS_RECORD_RTT)
         add_time(place, hf_rtt, seen->rtt_ns);
     show_anomalies(place, seen->anomalies);
@@ -387,16 +456,17 @@ static bool wants_flow(const proto_tree *tree) {
            wants_side(tree, FS_RESPONDER);
 }
 
-static proto_item *show_packet(tvbuff_t *tvb, proto_tree *tree, uint32_t frame, const struct fs_seen *seen) {
-    struct fs_flow_info info;
-    bool known = wants_flow(tree) && fs_store_flow(seen->record.flow, &info);
+static proto_item *show_packet(tvbuff_t *tvb, proto_tree *tree, uint32_t frame, unsigned n,
+                               const struct fs_seen *seen) {
+    struct fs_flow_facts facts;
+    bool known = wants_flow(tree) && fs_store_flow(seen->record.flow, &facts);
     struct place place = {tvb, tree};
-    proto_item *item = show_summary(&place, &seen->record, known ? &info : NULL);
+    proto_item *item = show_summary(&place, &seen->record, known ? &facts.info : NULL);
     proto_item_set_generated(item);
     place.tree = proto_item_add_subtree(item, ett_packet);
-    show_record(&place, frame, seen, known ? &info : NULL);
+    show_record(&place, frame, n, seen, known ? &facts.info : NULL);
     if (known)
-        show_flow(&place, &info);
+        show_flow(&place, &facts);
     return item;
 }
 
@@ -414,7 +484,7 @@ void fs_fields_show(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, const s
     if (tree && !proto_field_is_referenced(tree, proto_flowscope))
         tree = NULL;
     for (unsigned n = 0; n < count; n++) {
-        proto_item *item = tree ? show_packet(tvb, tree, pinfo->num, &seen[n]) : NULL;
+        proto_item *item = tree ? show_packet(tvb, tree, pinfo->num, n, &seen[n]) : NULL;
         for (unsigned bit = 0; bit < FS_ANOMALY_COUNT; bit++) {
             if (seen[n].anomalies >> bit & 1)
                 expert_add_info(pinfo, item, anomaly_infos[bit]);

@@ -42,7 +42,7 @@ static void set_chosen(const GArray *flows, uint32_t id, struct fs_row *row) {
 static bool make_row(const GArray *flows, uint32_t id, struct fs_row *row) {
     set_chosen(flows, id, row);
     row->start_ns = fs_store_start_ns();
-    return fs_store_flow(id, &row->info);
+    return fs_store_flow(id, &row->facts);
 }
 
 /* ---- tshark: text ---- */
@@ -86,8 +86,8 @@ static uint64_t each_row(const struct listener *listener, void (*use)(const stru
             continue;
         }
         /* The capture has been read, so what is still open ended with it. */
-        if (row.info.end == FS_END_LIVE)
-            row.info.end = FS_END_INPUT;
+        if (row.facts.info.end == FS_END_LIVE)
+            row.facts.info.end = FS_END_INPUT;
         use(&row, user);
     }
     return forgotten;
@@ -214,33 +214,17 @@ static void gui_state_set(stat_tap_table *table) {
     g_hash_table_replace(gui_states, table, state);
 }
 
-/* Numbers that fit are numbers, so that the dialog sorts them as such. */
 static void set_item(stat_tap_table_item_type *item, const struct fs_column *column, const struct fs_row *row) {
     char cell[FS_CELL];
-    char *end;
     column->write(row, cell);
-    errno = 0;
-    unsigned long long value = strtoull(cell, &end, 10);
-    bool fits = column->number && cell[0] != '\0' && *end == '\0' && cell[0] != '-' && value <= UINT32_MAX;
-    double real = column->number && !fits ? g_ascii_strtod(cell, &end) : 0;
-    fs_table_free_item(NULL, 0, 0, item);
-    if (fits) {
-        item->type = TABLE_ITEM_UINT;
-        item->value.uint_value = (guint)value;
-    } else if (column->number && !fits && *end == '\0' && cell[0] != '\0') {
-        item->type = TABLE_ITEM_FLOAT;
-        item->value.float_value = real;
-    } else {
-        item->type = TABLE_ITEM_STRING;
-        item->value.string_value = g_strdup(cell);
-    }
+    fs_table_set_item(item, column->number, cell);
 }
 
 static void gui_add_row(stat_tap_table *table, const struct fs_row *row) {
     stat_tap_table_item_type *items = g_new0(stat_tap_table_item_type, fs_flow_column_maximum);
     for (unsigned c = 0; c < fs_flow_column_maximum; c++)
         set_item(&items[c], &fs_flow_columns[c], row);
-    items[0].user_data.uint_value = (guint)row->info.id;
+    items[0].user_data.uint_value = (guint)row->facts.info.id;
     stat_tap_init_table_row(table, table->num_elements, fs_flow_column_maximum, items);
     g_free(items);
 }

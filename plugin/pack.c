@@ -4,14 +4,16 @@
 #include <glib.h>
 #include <string.h>
 
-enum { WORD = 8, WORDS = (sizeof(struct fs_flow_info) + WORD - 1) / WORD };
+enum { WORD = 8, WORDS = (sizeof(struct fs_flow_facts) + WORD - 1) / WORD };
+
+_Static_assert(WORDS <= UINT8_MAX, "their number takes a byte");
 
 /* For each word of eight bytes: a byte that says which of them follow, then these. Zero words in a row are common at
  * the end of what is not TCP, so the number of words comes first. */
-void *fs_pack(const struct fs_flow_info *info) {
+void *fs_pack(const struct fs_flow_facts *facts) {
     uint8_t plain[WORDS * WORD] = {0};
     uint8_t packed[1 + WORDS * (1 + WORD)];
-    memcpy(plain, info, sizeof *info);
+    memcpy(plain, facts, sizeof *facts);
     size_t words = WORDS;
     static const uint8_t zero[WORD];
     while (words && memcmp(plain + (words - 1) * WORD, zero, WORD) == 0)
@@ -34,7 +36,7 @@ void *fs_pack(const struct fs_flow_info *info) {
     return copy;
 }
 
-void fs_unpack(const void *packed, struct fs_flow_info *info) {
+void fs_unpack(const void *packed, struct fs_flow_facts *facts) {
     const uint8_t *at = packed;
     uint8_t plain[WORDS * WORD] = {0};
     size_t words = *at++;
@@ -45,5 +47,5 @@ void fs_unpack(const void *packed, struct fs_flow_info *info) {
                 plain[word * WORD + i] = *at++;
         }
     }
-    memcpy(info, plain, sizeof *info);
+    memcpy(facts, plain, sizeof *facts);
 }

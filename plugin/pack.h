@@ -4,9 +4,16 @@
 #define FS_PLUGIN_PACK_H
 
 #include "flowscope/flow.h"
+#include "flowscope/reassembler.h"
 
-/* A packed copy, to be freed with g_free(): about 150 bytes for TCP and 100 otherwise, instead of sizeof *info. */
-void *fs_pack(const struct fs_flow_info *info);
-void fs_unpack(const void *packed, struct fs_flow_info *info);
+/* All that is known of a flow. */
+struct fs_flow_facts {
+    struct fs_flow_info info;
+    struct fs_stream_info stream[2]; /* zero where there was none */
+};
+
+/* A packed copy, to be freed with g_free(): about 150 bytes for TCP and 100 otherwise, instead of sizeof *facts. */
+void *fs_pack(const struct fs_flow_facts *facts);
+void fs_unpack(const void *packed, struct fs_flow_facts *facts);
 
 #endif

@@ -2,13 +2,16 @@
 /* Registration, and the post-dissector: once a frame, feed, store, show, offer to taps. */
 #include "compat.h"
 
+#include "anomalies.h"
 #include "conv.h"
 #include "feed.h"
 #include "fields.h"
 #include "flows.h"
+#include "follow.h"
 #include "prefs.h"
 #include "stats.h"
 #include "store.h"
+#include "streams.h"
 #include "tap.h"
 
 #include "flowscope/version.h"
@@ -16,6 +19,8 @@
 static void close_file(void) {
     fs_flows_keep();
     fs_stats_keep();
+    fs_streams_keep();
+    fs_follow_forget();
     fs_store_close();
 }
 
@@ -63,6 +68,7 @@ static void register_protoinfo(void) {
     fs_feed_register(proto);
     fs_tap_register();
     fs_conv_register(proto);
+    fs_follow_register(proto);
     register_init_routine(open_file);
     register_cleanup_routine(close_file);
     register_postdissector(create_dissector_handle(dissect_after, proto));
@@ -73,6 +79,8 @@ static void register_handoff(void) {
     fs_feed_handoff();
     fs_stats_register();
     fs_flows_register();
+    fs_anomalies_register();
+    fs_streams_register();
 }
 
 WS_DLL_PUBLIC_DEF const char plugin_version[] = FS_VERSION;

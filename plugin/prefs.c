@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "prefs.h"
 
-enum { FLOWS_DEFAULT = 1000000, SECONDS_MAX = 31536000 };
+enum { FLOWS_DEFAULT = 1000000, SECONDS_MAX = 31536000, HISTORY_MAX = 65536, HISTORIES_MAX = 32 << 20 };
 
 /* What the user sees and sets; may change at any time. */
 static struct fs_prefs edited = {.track = TRUE,
@@ -9,7 +9,12 @@ static struct fs_prefs edited = {.track = TRUE,
                                  .timeout_tcp = 300,
                                  .timeout_udp = 60,
                                  .timeout_other = 30,
-                                 .max_flows = FLOWS_DEFAULT};
+                                 .max_flows = FLOWS_DEFAULT,
+                                 .reassemble = TRUE,
+                                 .overlap_policy = FS_OVERLAP_BSD,
+                                 .reassembly_side_limit = 256 << 10,
+                                 .reassembly_limit = 256 << 20,
+                                 .overlap_history = 2048};
 static struct fs_prefs current;
 
 static unsigned clamp(unsigned value, unsigned low, unsigned high) {
@@ -24,6 +29,7 @@ const struct fs_prefs *fs_prefs_snapshot(void) {
     current.timeout_udp = clamp(edited.timeout_udp, 1, SECONDS_MAX);
     current.timeout_other = clamp(edited.timeout_other, 1, SECONDS_MAX);
     current.max_flows = clamp(edited.max_flows, 1, FS_MAX_FLOWS);
+    current.overlap_history = clamp(edited.overlap_history, 0, HISTORY_MAX);
     return &current;
 }
 
@@ -42,6 +48,17 @@ unsigned fs_prefs_domain(void) {
     return domain;
 }
 
+void fs_prefs_configure_reassembly(struct fs_reassembly_config *config) {
+    config->overlap = (enum fs_overlap_policy)current.overlap_policy;
+    config->side_limit = current.reassembly_side_limit;
+    config->flow_limit = 2 * (uint64_t)current.reassembly_side_limit;
+    config->total_limit = current.reassembly_limit;
+    config->hole_deadline_ns =
+        current.reassembly_deadline ? current.reassembly_deadline * (uint64_t)1000000 : UINT64_MAX;
+    config->history = current.overlap_history;
+    config->history_limit = HISTORIES_MAX;
+}
+
 void fs_prefs_configure(struct fs_pipeline_config *config) {
     const uint64_t second = 1000000000;
     struct fs_tracker_config *tracker = &config->tracker;
@@ -50,6 +67,48 @@ void fs_prefs_configure(struct fs_pipeline_config *config) {
     tracker->timeout_ns[FS_TIMEOUT_OTHER] = current.timeout_other * second;
     tracker->max_flows = current.max_flows;
     tracker->roles_by_syn = current.roles_by_syn;
+    config->reassemble = current.reassemble;
+    fs_prefs_configure_reassembly(&config->reassembly);
+}
+
+static const enum_val_t overlap_policies[] = {
+#define POLICY(symbol, value, name) {name, name, symbol},
+    FS_OVERLAP_MAP(POLICY)
+#undef POLICY
+        {NULL, NULL, 0}};
+
+static void register_reassembly(module_t *module) {
+    prefs_register_bool_preference(
+        module, "reassemble", "Put TCP streams together",
+        "Class segments, find gaps and conflicting overlaps, and follow streams. Costs about 1 % of the time that "
+        "tshark "
+        "takes without a tree, and 256 bytes for each side of a live flow that sends data, besides what waits for "
+        "missing segments.",
+        &edited.reassemble);
+    prefs_register_enum_preference(
+        module, "overlap_policy", "Overlaps are resolved like",
+        "Which bytes count when segments that wait for others overlap with other content: those of the system that "
+        "received them (docs/reassembly.md has the rules). Costs nothing.",
+        &edited.overlap_policy, overlap_policies, FALSE);
+    prefs_register_uint_preference(
+        module, "reassembly_side_limit", "Bytes that may wait for each side of a connection",
+        "Segments that come before the one that they follow wait in memory, up to this many bytes. At the limit the "
+        "missing bytes are given up as a gap.",
+        10, &edited.reassembly_side_limit);
+    prefs_register_uint_preference(module, "reassembly_limit", "Bytes that may wait in all",
+                                   "Likewise for all connections together: the most memory that waiting segments take.",
+                                   10, &edited.reassembly_limit);
+    prefs_register_uint_preference(
+        module, "reassembly_deadline", "Give up missing bytes after (milliseconds; 0: never)",
+        "Missing bytes are given up as a gap when what follows them has waited for this long. Without it they are when "
+        "the receiver acknowledges them, at a limit, or at the end of the flow.",
+        10, &edited.reassembly_deadline);
+    prefs_register_uint_preference(
+        module, "overlap_history", "Bytes to compare repetitions with (0 to 65536)",
+        "The latest bytes of each side that were delivered are kept, so that a repetition with other content is seen, "
+        "and the frame that is repeated is named. At most this much memory for each side that sends, and 32 MiB in "
+        "all.",
+        10, &edited.overlap_history);
 }
 
 void fs_prefs_register(int proto) {
@@ -101,4 +160,5 @@ void fs_prefs_register(int proto) {
         module, "max_frames", "Frames to remember (0: all)",
         "Frames after this one are counted into their flows, but have no flowscope fields. 24 bytes a frame.", 10,
         &edited.max_frames);
+    register_reassembly(module);
 }

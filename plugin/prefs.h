@@ -13,6 +13,11 @@ struct fs_prefs {
     fs_bool roles_by_syn;
     unsigned timeout_tcp, timeout_udp, timeout_other; /* seconds */
     unsigned max_flows, max_frames;
+    fs_bool reassemble;
+    int overlap_policy;                               /* enum fs_overlap_policy */
+    unsigned reassembly_side_limit, reassembly_limit; /* bytes */
+    unsigned reassembly_deadline;                     /* milliseconds; 0: none */
+    unsigned overlap_history;                         /* bytes a side */
 };
 
 void fs_prefs_register(int proto);
@@ -25,5 +30,6 @@ const struct fs_prefs *fs_prefs(void);
 unsigned fs_prefs_domain(void);
 
 void fs_prefs_configure(struct fs_pipeline_config *config);
+void fs_prefs_configure_reassembly(struct fs_reassembly_config *config);
 
 #endif

@@ -30,10 +30,22 @@ struct flow_totals {
     uint64_t states[FS_STATE_COUNT], ends[FS_END_COUNT];
     uint64_t protocols[256], ip_pairs, mac_pairs;
     uint64_t midstream, one_sided, zero_windows;
+    struct fs_stream_info streams; /* byte counters of all sides */
     struct spread handshake, rtt;
 };
 
-static void add_flow(struct flow_totals *totals, const struct fs_flow_info *info) {
+static void add_stream(struct fs_stream_info *sum, const struct fs_stream_info *stream) {
+    sum->out_of_order_bytes += stream->out_of_order_bytes;
+    sum->gaps += stream->gaps;
+    sum->gap_bytes += stream->gap_bytes - stream->uncaptured_bytes;
+    sum->uncaptured_bytes += stream->uncaptured_bytes;
+    sum->overlap_bytes += stream->overlap_bytes;
+    sum->conflict_bytes += stream->conflict_bytes;
+    sum->dropped_bytes += stream->dropped_bytes;
+}
+
+static void add_flow(struct flow_totals *totals, const struct fs_flow_facts *facts) {
+    const struct fs_flow_info *info = &facts->info;
     totals->count++;
     totals->states[info->state]++;
     totals->ends[info->end]++;
@@ -51,6 +63,7 @@ static void add_flow(struct flow_totals *totals, const struct fs_flow_info *info
     if (info->handshake_syn_ns != FS_NO_TIME && info->handshake_ack_ns != FS_NO_TIME)
         spread_add(&totals->handshake, info->handshake_syn_ns + info->handshake_ack_ns);
     for (unsigned side = 0; side < 2; side++) {
+        add_stream(&totals->streams, &facts->stream[side]);
         if (info->tcp[side].rtt.samples)
             spread_add(&totals->rtt, info->tcp[side].rtt.mean_ns);
     }
@@ -64,6 +77,7 @@ struct summary {
     uint64_t ip_bytes, payload_bytes;
     uint64_t anomalies[FS_ANOMALY_COUNT];
     uint64_t retransmissions, retransmitted_bytes;
+    uint64_t segments[FS_SEGMENT_COUNT];
     GArray *seen;             /* uint8_t, by flow id */
     struct flow_totals flows; /* of flows that will not change any more */
 };
@@ -107,6 +121,7 @@ static void add_packet(struct summary *summary, const struct fs_seen *seen) {
     summary->packets++;
     summary->ip_bytes += seen->packet ? seen->packet->ip_len : 0;
     summary->payload_bytes += payload;
+    summary->segments[fs_record_segment(&seen->record)]++;
     if (seen->record.bits & FS_RECORD_RETRANSMISSION) {
         summary->retransmissions++;
         summary->retransmitted_bytes += payload;
@@ -117,15 +132,15 @@ static void add_packet(struct summary *summary, const struct fs_seen *seen) {
 
 /* What is known of a flow now; `final` if the capture has been read, so that what is still open ended with it. */
 static void add_flow_now(struct flow_totals *totals, uint32_t id, bool final) {
-    struct fs_flow_info info;
-    if (!fs_store_flow(id, &info)) {
+    struct fs_flow_facts facts;
+    if (!fs_store_flow(id, &facts)) {
         totals->count++;
         totals->forgotten++;
         return;
     }
-    if (final && info.end == FS_END_LIVE)
-        info.end = FS_END_INPUT;
-    add_flow(totals, &info);
+    if (final && facts.info.end == FS_END_LIVE)
+        facts.info.end = FS_END_INPUT;
+    add_flow(totals, &facts);
 }
 
 /* `settled`: flows do not change any more, and count at once. */
@@ -246,12 +261,27 @@ static void put_flows(const struct output *output, const struct flow_totals *tot
     put_spread(output, "TCP data round trip, mean of each side", &totals->rtt);
 }
 
+/* `streams` has lost bytes apart from those that were not captured. */
+static void put_streams(const struct output *output, const struct summary *summary,
+                        const struct fs_stream_info *streams) {
+    for (int class = FS_SEGMENT_NONE + 1; class < FS_SEGMENT_COUNT; class ++)
+        put_if(output, "TCP segments with payload", fs_segment_name(class), summary->segments[class]);
+    put(output, "TCP streams", "gaps", streams->gaps);
+    put(output, "TCP streams", "missing bytes", streams->gap_bytes);
+    put_if(output, "TCP streams", "bytes cut off by the capture", streams->uncaptured_bytes);
+    put_if(output, "TCP streams", "out-of-order bytes", streams->out_of_order_bytes);
+    put_if(output, "TCP streams", "overlapping bytes", streams->overlap_bytes);
+    put_if(output, "TCP streams", "conflicting bytes", streams->conflict_bytes);
+    put_if(output, "TCP streams", "dropped bytes (limits, windows, after the end)", streams->dropped_bytes);
+}
+
 static void put_all(const struct output *output, const struct summary *summary, const struct flow_totals *flows) {
     put_frames(output, summary);
     put_flows(output, flows);
     put(output, "TCP", "retransmitted segments", summary->retransmissions);
     put(output, "TCP", "retransmitted bytes", summary->retransmitted_bytes);
     put(output, "TCP", "zero windows", flows->zero_windows);
+    put_streams(output, summary, &flows->streams);
     for (unsigned bit = 0; bit < FS_ANOMALY_COUNT; bit++)
         put_if(output, "Anomalies", fs_anomaly_text(1U << bit), summary->anomalies[bit]);
 }

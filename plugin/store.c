@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "store.h"
 
-#include "pack.h"
 #include "prefs.h"
 
 /* Growing arrays of plain values; entries of the sparse ones come in the order of frames. */
@@ -10,6 +9,9 @@ struct side_entry {
     uint32_t n; /* which packet of the frame */
     uint64_t value;
 };
+
+/* What few packets have. */
+enum sparse { SPARSE_RTT, SPARSE_ANOMALIES, SPARSE_OTHER_FRAME, SPARSE_GAP, SPARSE_OFFSET, SPARSE_COUNT };
 
 struct more_entry {
     uint32_t frame;
@@ -24,13 +26,12 @@ struct flow_entry {
 
 static struct {
     struct fs_pipeline *pipeline;
-    GPtrArray *frames; /* chunks of struct fs_record, by frame number: the first packet */
-    GArray *more;      /* struct more_entry: further packets */
-    GArray *rtts;      /* struct side_entry */
-    GArray *anomalies; /* struct side_entry */
-    GArray *flows;     /* struct flow_entry, by id */
-    GArray *ended;     /* uint32_t: ids in the order of their ends */
-    guint forgotten;   /* how many of these are */
+    GPtrArray *frames;            /* chunks of struct fs_record, by frame number: the first packet */
+    GArray *more;                 /* struct more_entry: further packets */
+    GArray *sparse[SPARSE_COUNT]; /* struct side_entry */
+    GArray *flows;                /* struct flow_entry, by id */
+    GArray *ended;                /* uint32_t: ids in the order of their ends */
+    guint forgotten;              /* how many of these are */
     uint64_t start_ns;
     bool started;
 } store;
@@ -45,6 +46,16 @@ static void forget_oldest(void) {
     entry->packed = NULL;
 }
 
+static bool live_facts(uint32_t number, struct fs_flow_facts *facts) {
+    if (fs_tracker_flow_info(fs_pipeline_tracker(store.pipeline), number, &facts->info) != FS_OK)
+        return false;
+    for (unsigned side = 0; side < 2; side++) {
+        if (fs_pipeline_stream_info(store.pipeline, number, (enum fs_side)side, &facts->stream[side]) == FS_OK)
+            facts->info.tcp[side].retransmissions = (uint32_t)facts->stream[side].retransmissions;
+    }
+    return true;
+}
+
 static void on_event(struct fs_tracker *tracker, const struct fs_event *event, void *user _U_) {
     if (event->kind == FS_EVENT_STARTED) {
         struct flow_entry entry = {NULL, event->flow};
@@ -55,31 +66,54 @@ static void on_event(struct fs_tracker *tracker, const struct fs_event *event, v
     if (id >= store.flows->len)
         return;
     struct flow_entry *entry = &g_array_index(store.flows, struct flow_entry, id);
-    struct fs_flow_info info;
-    fs_tracker_flow_info(tracker, event->flow, &info);
-    entry->packed = fs_pack(&info);
+    struct fs_flow_facts facts;
+    (void)live_facts(event->flow, &facts);
+    entry->packed = fs_pack(&facts);
     entry->number = FS_NO_NUMBER;
     g_array_append_val(store.ended, id);
     if (store.ended->len - store.forgotten > fs_prefs()->max_flows)
         forget_oldest();
 }
 
-bool fs_store_flow(uint64_t id, struct fs_flow_info *info) {
+uint32_t fs_store_flow_count(void) {
+    return store.pipeline ? store.flows->len : 0;
+}
+
+bool fs_store_flow(uint64_t id, struct fs_flow_facts *facts) {
     if (!store.pipeline || id >= store.flows->len)
         return false;
     const struct flow_entry *entry = &g_array_index(store.flows, struct flow_entry, id);
     if (entry->packed) {
-        fs_unpack(entry->packed, info);
+        fs_unpack(entry->packed, facts);
         return true;
     }
-    if (fs_tracker_flow_info(fs_pipeline_tracker(store.pipeline), entry->number, info) != FS_OK)
+    if (!live_facts(entry->number, facts))
         return false;
     /* The tombstone of a connection is in the tracker for a while, but the user's question is answered. */
-    if (info->state == FS_STATE_CLOSED)
-        info->end = FS_END_FIN;
-    else if (info->state == FS_STATE_RESET)
-        info->end = FS_END_RST;
+    if (facts->info.state == FS_STATE_CLOSED)
+        facts->info.end = FS_END_FIN;
+    else if (facts->info.state == FS_STATE_RESET)
+        facts->info.end = FS_END_RST;
     return true;
+}
+
+/* ---- streams ---- */
+
+static fs_stream_sink sink;
+
+void fs_store_set_sink(fs_stream_sink new_sink) {
+    sink = new_sink;
+}
+
+static void on_stream(struct fs_pipeline *pipeline, uint32_t flow, enum fs_side side,
+                      const struct fs_stream_event *event, void *user _U_) {
+    if (sink)
+        sink((uint32_t)fs_tracker_flow_id(fs_pipeline_tracker(pipeline), flow), side, event);
+}
+
+void fs_store_finish(void) {
+    if (store.pipeline)
+        fs_pipeline_finish(store.pipeline);
 }
 
 void fs_store_set_start(uint64_t time_ns) {
@@ -101,14 +135,15 @@ void fs_store_open(void) {
     config.tracker.seed = (uint64_t)g_random_int() << 32 | g_random_int() | 1;
     config.tracker.events = 1U << FS_EVENT_STARTED | 1U << FS_EVENT_ENDED;
     config.tracker.on_event = on_event;
+    config.on_stream = on_stream;
     memset(&store, 0, sizeof store);
     store.pipeline = fs_pipeline_new(&config, NULL);
     if (!store.pipeline)
         return;
     store.frames = g_ptr_array_new_with_free_func(g_free);
     store.more = g_array_new(FALSE, FALSE, sizeof(struct more_entry));
-    store.rtts = g_array_new(FALSE, FALSE, sizeof(struct side_entry));
-    store.anomalies = g_array_new(FALSE, FALSE, sizeof(struct side_entry));
+    for (unsigned i = 0; i < SPARSE_COUNT; i++)
+        store.sparse[i] = g_array_new(FALSE, FALSE, sizeof(struct side_entry));
     store.flows = g_array_new(FALSE, FALSE, sizeof(struct flow_entry));
     store.ended = g_array_new(FALSE, FALSE, sizeof(uint32_t));
 }
@@ -121,8 +156,8 @@ void fs_store_close(void) {
         g_free(g_array_index(store.flows, struct flow_entry, i).packed);
     g_array_free(store.flows, TRUE);
     g_array_free(store.ended, TRUE);
-    g_array_free(store.anomalies, TRUE);
-    g_array_free(store.rtts, TRUE);
+    for (unsigned i = 0; i < SPARSE_COUNT; i++)
+        g_array_free(store.sparse[i], TRUE);
     g_array_free(store.more, TRUE);
     g_ptr_array_free(store.frames, TRUE);
     memset(&store, 0, sizeof store);
@@ -161,7 +196,8 @@ static void truncate_from(GArray *array, uint32_t frame) {
         g_array_set_size(array, first_entry(array, frame));
 }
 
-static uint64_t side_value(GArray *array, uint32_t frame, unsigned n) {
+static uint64_t side_value(enum sparse which, uint32_t frame, unsigned n) {
+    GArray *array = store.sparse[which];
     for (guint i = first_entry(array, frame); i < array->len; i++) {
         const struct side_entry *entry = &g_array_index(array, struct side_entry, i);
         if (entry->frame != frame)
@@ -170,6 +206,12 @@ static uint64_t side_value(GArray *array, uint32_t frame, unsigned n) {
             return entry->value;
     }
     return 0;
+}
+
+static void add_side_value(enum sparse which, uint32_t frame, unsigned n, uint64_t value) {
+    struct side_entry entry = {frame, n, value};
+    if (value)
+        g_array_append_val(store.sparse[which], entry);
 }
 
 /* ---- frames ---- */
@@ -210,7 +252,21 @@ int fs_store_reject(uint32_t frame) {
     return untracked ? record->bits & FS_RECORD_STATE : FS_REJECT_NONE;
 }
 
-static struct fs_record record_of(const struct fs_verdict *verdict) {
+/* With its stream at hand, a segment that was overtaken is told from one that was sent again. */
+static bool is_retransmission(const struct fs_verdict *verdict, const struct fs_segment_verdict *segment) {
+    switch (segment->segment) {
+    case FS_SEGMENT_NONE:
+        return verdict->retransmission;
+    case FS_SEGMENT_RETRANSMISSION:
+    case FS_SEGMENT_FAST_RETRANSMISSION:
+    case FS_SEGMENT_SPURIOUS_RETRANSMISSION:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static struct fs_record record_of(const struct fs_verdict *verdict, const struct fs_segment_verdict *segment) {
     struct fs_record record = {.flow = (uint32_t)verdict->flow_id,
                                .previous = verdict->previous_frame,
                                .packet = (uint32_t)verdict->packet,
@@ -222,8 +278,8 @@ static struct fs_record record_of(const struct fs_verdict *verdict) {
     bits |= verdict->quoted ? FS_RECORD_QUOTED : 0U;
     bits |= verdict->rtt_ns != FS_NO_TIME ? FS_RECORD_RTT : 0U;
     bits |= verdict->anomalies ? FS_RECORD_ANOMALY : 0U;
-    bits |= verdict->retransmission ? FS_RECORD_RETRANSMISSION : 0U;
-    record.bits = (uint16_t)bits;
+    bits |= is_retransmission(verdict, segment) ? FS_RECORD_RETRANSMISSION : 0U;
+    record.bits = (uint16_t)(bits | (unsigned)segment->segment << FS_RECORD_SEGMENT_SHIFT);
     return record;
 }
 
@@ -242,7 +298,8 @@ static void link_previous(uint32_t frame, const struct fs_record *record) {
     }
 }
 
-static void remember(uint32_t frame, unsigned n, const struct fs_seen *seen) {
+/* An offset below 2^32 is told by the sequence number: most need no memory. */
+static void remember(uint32_t frame, unsigned n, const struct fs_seen *seen, uint64_t offset) {
     if (n == 0) {
         *place_of(frame) = seen->record;
     } else {
@@ -250,14 +307,13 @@ static void remember(uint32_t frame, unsigned n, const struct fs_seen *seen) {
         g_array_append_val(store.more, entry);
         place_of(frame)->bits |= FS_RECORD_MORE;
     }
-    if (seen->record.bits & FS_RECORD_RTT) {
-        struct side_entry entry = {frame, n, seen->rtt_ns};
-        g_array_append_val(store.rtts, entry);
-    }
-    if (seen->record.bits & FS_RECORD_ANOMALY) {
-        struct side_entry entry = {frame, n, seen->anomalies};
-        g_array_append_val(store.anomalies, entry);
-    }
+    if (seen->record.bits & FS_RECORD_RTT)
+        add_side_value(SPARSE_RTT, frame, n, seen->rtt_ns);
+    add_side_value(SPARSE_ANOMALIES, frame, n, seen->anomalies);
+    add_side_value(SPARSE_OTHER_FRAME, frame, n, seen->other_frame);
+    add_side_value(SPARSE_GAP, frame, n, seen->gap_bytes);
+    if (offset >> 32)
+        add_side_value(SPARSE_OFFSET, frame, n, offset);
     link_previous(frame, &seen->record);
 }
 
@@ -269,26 +325,33 @@ static bool make_room(uint32_t frame) {
     while (frame >> CHUNK_SHIFT >= store.frames->len)
         g_ptr_array_add(store.frames, g_new0(struct fs_record, CHUNK));
     truncate_from(store.more, frame);
-    truncate_from(store.rtts, frame);
-    truncate_from(store.anomalies, frame);
+    for (unsigned i = 0; i < SPARSE_COUNT; i++)
+        truncate_from(store.sparse[i], frame);
     memset(place_of(frame), 0, sizeof(struct fs_record));
     return true;
 }
 
 unsigned fs_store_frame(const struct fs_packet *packets, unsigned count, const int *parents, struct fs_seen *seen) {
     struct fs_verdict verdicts[FS_FRAME_MAX];
+    struct fs_segment_verdict segments[FS_FRAME_MAX];
     uint32_t frame = packets[0].frame;
     bool kept = make_room(frame);
-    if (fs_pipeline_frame(store.pipeline, packets, count, parents, verdicts, NULL) == FS_ERR_INVALID)
+    if (fs_pipeline_frame(store.pipeline, packets, count, parents, verdicts, segments) == FS_ERR_INVALID)
         return 0;
     unsigned n = 0;
     for (unsigned i = 0; i < count; i++) {
         const struct fs_verdict *verdict = &verdicts[i];
         if (verdict->flow_id >= FS_RECORD_NO_FLOW)
             continue;
-        seen[n] = (struct fs_seen){record_of(verdict), verdict->rtt_ns, verdict->anomalies, &packets[i]};
+        const struct fs_segment_verdict *segment = &segments[i];
+        seen[n] = (struct fs_seen){.record = record_of(verdict, segment),
+                                   .rtt_ns = verdict->rtt_ns,
+                                   .anomalies = verdict->anomalies,
+                                   .other_frame = segment->other_frame,
+                                   .gap_bytes = segment->gap_bytes,
+                                   .packet = &packets[i]};
         if (kept)
-            remember(frame, n, &seen[n]);
+            remember(frame, n, &seen[n], segment->offset);
         n++;
     }
     return n;
@@ -321,13 +384,13 @@ static bool is_alike(const struct fs_record *record, const struct fs_packet *pac
 /* A later pass may reach other packets than the first did: tell them by their keys. */
 static const struct fs_packet *find_packet(const struct fs_record *record, const struct fs_packet *packets,
                                            unsigned count, uint64_t *taken) {
-    struct fs_flow_info info;
-    if (!fs_store_flow(record->flow, &info))
+    struct fs_flow_facts facts;
+    if (!fs_store_flow(record->flow, &facts))
         return NULL;
     for (unsigned i = 0; i < count; i++) {
         uint64_t bit = UINT64_C(1) << i;
         if ((*taken & bit) || !is_alike(record, &packets[i]) ||
-            memcmp(&packets[i].key, &info.key, sizeof info.key) != 0)
+            memcmp(&packets[i].key, &facts.info.key, sizeof facts.info.key) != 0)
             continue;
         *taken |= bit;
         return &packets[i];
@@ -343,14 +406,31 @@ void fs_store_recall(uint32_t frame, const struct fs_packet *packets, unsigned c
     uint64_t taken = 0;
     for (unsigned n = 0; n < records; n++) {
         const struct fs_record *record = find_record(frame, n);
-        seen[n] = (struct fs_seen){*record, 0, 0, NULL};
+        seen[n] = (struct fs_seen){.record = *record};
         if (record->bits & FS_RECORD_RTT)
-            seen[n].rtt_ns = side_value(store.rtts, frame, n);
+            seen[n].rtt_ns = side_value(SPARSE_RTT, frame, n);
         if (record->bits & FS_RECORD_ANOMALY)
-            seen[n].anomalies = (unsigned)side_value(store.anomalies, frame, n);
+            seen[n].anomalies = (unsigned)side_value(SPARSE_ANOMALIES, frame, n);
+        if (fs_record_segment(record) > FS_SEGMENT_IN_ORDER || seen[n].anomalies) {
+            seen[n].other_frame = (uint32_t)side_value(SPARSE_OTHER_FRAME, frame, n);
+            seen[n].gap_bytes = side_value(SPARSE_GAP, frame, n);
+        }
         same = same && is_alike(record, &packets[n]);
         seen[n].packet = same ? &packets[n] : NULL;
     }
     for (unsigned n = 0; n < records && !same; n++)
         seen[n].packet = find_packet(&seen[n].record, packets, count, &taken);
+}
+
+bool fs_store_offset(uint32_t frame, unsigned n, const struct fs_seen *seen, uint64_t *offset) {
+    struct fs_flow_facts facts;
+    const struct fs_packet *packet = seen->packet;
+    if (fs_record_segment(&seen->record) == FS_SEGMENT_NONE || !packet || !(packet->flags & FS_PACKET_HAS_TCP) ||
+        !fs_store_flow(seen->record.flow, &facts))
+        return false;
+    uint32_t first = facts.info.tcp[fs_record_side(&seen->record)].isn + 1;
+    *offset = side_value(SPARSE_OFFSET, frame, n);
+    if (!*offset)
+        *offset = packet->tcp.seq + (packet->tcp.flags & FS_TCP_SYN ? 1U : 0U) - first;
+    return *offset != UINT64_MAX;
 }

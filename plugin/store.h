@@ -6,6 +6,8 @@
 
 #include "compat.h"
 
+#include "pack.h"
+
 #include "flowscope/pipeline.h"
 
 enum fs_record_bit {
@@ -17,6 +19,7 @@ enum fs_record_bit {
     FS_RECORD_RTT = 0x0100,  /* it measured a round-trip time */
     FS_RECORD_ANOMALY = 0x0200,
     FS_RECORD_RETRANSMISSION = 0x0400,
+    FS_RECORD_SEGMENT_SHIFT = 11, /* four bits: enum fs_segment_class */
     FS_RECORD_SET = 0x8000
 };
 
@@ -43,11 +46,19 @@ static inline unsigned fs_record_side(const struct fs_record *record) {
     return record->bits & FS_RECORD_SIDE ? FS_RESPONDER : FS_INITIATOR;
 }
 
+static inline unsigned fs_record_segment(const struct fs_record *record) {
+    return (unsigned)record->bits >> FS_RECORD_SEGMENT_SHIFT & 0xf;
+}
+
+_Static_assert(FS_SEGMENT_COUNT <= 16, "four bits");
+
 /* A packet of a frame as the running dissection shows it. */
 struct fs_seen {
     struct fs_record record;
     uint64_t rtt_ns;                /* with FS_RECORD_RTT */
     unsigned anomalies;             /* set of enum fs_anomaly */
+    uint32_t other_frame;           /* as in struct fs_segment_verdict */
+    uint64_t gap_bytes;             /* likewise */
     const struct fs_packet *packet; /* NULL if this dissection did not reach it */
 };
 
@@ -76,8 +87,21 @@ static inline const struct fs_record *fs_store_next(uint32_t frame, unsigned n, 
     return n == 0 && !(record->bits & FS_RECORD_MORE) ? NULL : fs_store_record(frame, n + 1);
 }
 
+/* One more than the highest id so far; 0 without flows. */
+uint32_t fs_store_flow_count(void);
+
 /* The flow as it is now; false if it was forgotten. */
-bool fs_store_flow(uint64_t id, struct fs_flow_info *info);
+bool fs_store_flow(uint64_t id, struct fs_flow_facts *facts);
+
+/* Offset in its stream of a TCP segment's first payload byte; false if it has none, or lies before the stream. */
+bool fs_store_offset(uint32_t frame, unsigned n, const struct fs_seen *seen, uint64_t *offset);
+
+/* Whoever writes streams: called on the first pass with each event, and before the file is closed or the capture is
+ * reported on, when all flows end. Only one at a time; NULL: none. */
+typedef void (*fs_stream_sink)(uint32_t flow_id, enum fs_side side, const struct fs_stream_event *event);
+void fs_store_set_sink(fs_stream_sink sink);
+/* End all flows: nothing comes any more. */
+void fs_store_finish(void);
 
 /* Time of the first frame, for relative times: set once. */
 void fs_store_set_start(uint64_t time_ns);

@@ -21,30 +21,30 @@ static void milliseconds(char *cell, uint64_t ns) {
 }
 
 static void write_flow(const struct fs_row *row, char *cell) {
-    number(cell, row->info.id);
+    number(cell, row->facts.info.id);
 }
 
 static void write_parent(const struct fs_row *row, char *cell) {
-    if (row->info.parent == FS_NO_FLOW)
+    if (row->facts.info.parent == FS_NO_FLOW)
         (void)g_strlcpy(cell, "-", FS_CELL);
     else
-        number(cell, row->info.parent);
+        number(cell, row->facts.info.parent);
 }
 
 static void write_protocol(const struct fs_row *row, char *cell) {
-    fs_text_protocol(&row->info, cell, FS_CELL);
+    fs_text_protocol(&row->facts.info, cell, FS_CELL);
 }
 
 static void write_initiator(const struct fs_row *row, char *cell) {
-    fs_text_endpoint(&row->info, FS_INITIATOR, cell, FS_CELL);
+    fs_text_endpoint(&row->facts.info, FS_INITIATOR, cell, FS_CELL);
 }
 
 static void write_responder(const struct fs_row *row, char *cell) {
-    fs_text_endpoint(&row->info, FS_RESPONDER, cell, FS_CELL);
+    fs_text_endpoint(&row->facts.info, FS_RESPONDER, cell, FS_CELL);
 }
 
 static void write_start(const struct fs_row *row, char *cell) {
-    uint64_t first = row->info.first_ns;
+    uint64_t first = row->facts.info.first_ns;
     if (first >= row->start_ns) {
         seconds(cell, first - row->start_ns);
         return;
@@ -54,15 +54,15 @@ static void write_start(const struct fs_row *row, char *cell) {
 }
 
 static void write_duration(const struct fs_row *row, char *cell) {
-    seconds(cell, row->info.last_ns - row->info.first_ns);
+    seconds(cell, row->facts.info.last_ns - row->facts.info.first_ns);
 }
 
 static void write_state(const struct fs_row *row, char *cell) {
-    (void)g_strlcpy(cell, fs_state_name(row->info.state), FS_CELL);
+    (void)g_strlcpy(cell, fs_state_name(row->facts.info.state), FS_CELL);
 }
 
 static void write_end(const struct fs_row *row, char *cell) {
-    (void)g_strlcpy(cell, fs_end_name(row->info.end), FS_CELL);
+    (void)g_strlcpy(cell, fs_end_name(row->facts.info.end), FS_CELL);
 }
 
 #define COUNTER(name, side, field)                                                                                     \
@@ -80,13 +80,13 @@ COUNTER(payload_r, FS_RESPONDER, payload_bytes)
 #undef COUNTER
 
 static void write_handshake(const struct fs_row *row, char *cell) {
-    uint64_t syn = row->info.handshake_syn_ns;
-    uint64_t ack = row->info.handshake_ack_ns;
+    uint64_t syn = row->facts.info.handshake_syn_ns;
+    uint64_t ack = row->facts.info.handshake_ack_ns;
     milliseconds(cell, syn == FS_NO_TIME || ack == FS_NO_TIME ? FS_NO_TIME : syn + ack);
 }
 
 static void write_rtt(const struct fs_row *row, enum fs_side side, char *cell) {
-    const struct fs_rtt *rtt = &row->info.tcp[side].rtt;
+    const struct fs_rtt *rtt = &row->facts.info.tcp[side].rtt;
     milliseconds(cell, rtt->samples ? rtt->mean_ns : FS_NO_TIME);
 }
 
@@ -99,28 +99,44 @@ static void write_rtt_r(const struct fs_row *row, char *cell) {
 }
 
 static void write_retransmissions_i(const struct fs_row *row, char *cell) {
-    number(cell, row->info.tcp[FS_INITIATOR].retransmissions);
+    number(cell, row->facts.info.tcp[FS_INITIATOR].retransmissions);
 }
 
 static void write_retransmissions_r(const struct fs_row *row, char *cell) {
-    number(cell, row->info.tcp[FS_RESPONDER].retransmissions);
+    number(cell, row->facts.info.tcp[FS_RESPONDER].retransmissions);
 }
 
+#define STREAM(name, side, field)                                                                                      \
+    static void write_##name(const struct fs_row *row, char *cell) {                                                   \
+        number(cell, row->facts.stream[side].field);                                                                   \
+    }
+STREAM(retransmitted_i, FS_INITIATOR, retransmitted_bytes)
+STREAM(retransmitted_r, FS_RESPONDER, retransmitted_bytes)
+STREAM(out_of_order_i, FS_INITIATOR, out_of_order_bytes)
+STREAM(out_of_order_r, FS_RESPONDER, out_of_order_bytes)
+STREAM(gap_i, FS_INITIATOR, gap_bytes)
+STREAM(gap_r, FS_RESPONDER, gap_bytes)
+STREAM(overlap_i, FS_INITIATOR, overlap_bytes)
+STREAM(overlap_r, FS_RESPONDER, overlap_bytes)
+STREAM(conflict_i, FS_INITIATOR, conflict_bytes)
+STREAM(conflict_r, FS_RESPONDER, conflict_bytes)
+#undef STREAM
+
 static void write_history(const struct fs_row *row, char *cell) {
-    (void)g_strlcpy(cell, row->info.history[0] ? row->info.history : "-", FS_CELL);
+    (void)g_strlcpy(cell, row->facts.info.history[0] ? row->facts.info.history : "-", FS_CELL);
 }
 
 static void write_conn_state(const struct fs_row *row, char *cell) {
-    (void)g_strlcpy(cell, row->info.conn_state, FS_CELL);
+    (void)g_strlcpy(cell, row->facts.info.conn_state, FS_CELL);
 }
 
 static void write_marks(const struct fs_row *row, char *cell) {
-    fs_text_marks(row->info.marks, cell, FS_CELL);
+    fs_text_marks(row->facts.info.marks, cell, FS_CELL);
 }
 
 static void write_domain(const struct fs_row *row, char *cell) {
-    if (row->info.key.domain)
-        snprintf(cell, FS_CELL, "%08x", row->info.key.domain);
+    if (row->facts.info.key.domain)
+        snprintf(cell, FS_CELL, "%08x", row->facts.info.key.domain);
     else
         (void)g_strlcpy(cell, "-", FS_CELL);
 }
@@ -148,6 +164,16 @@ const struct fs_column fs_flow_columns[] = {
     {"RTT<[ms]", true, false, write_rtt_r},
     {"Retrans>", true, false, write_retransmissions_i},
     {"Retrans<", true, false, write_retransmissions_r},
+    {"Retrans>[B]", true, false, write_retransmitted_i},
+    {"Retrans<[B]", true, false, write_retransmitted_r},
+    {"OutOfOrder>[B]", true, false, write_out_of_order_i},
+    {"OutOfOrder<[B]", true, false, write_out_of_order_r},
+    {"Gap>[B]", true, false, write_gap_i},
+    {"Gap<[B]", true, false, write_gap_r},
+    {"Overlap>[B]", true, false, write_overlap_i},
+    {"Overlap<[B]", true, false, write_overlap_r},
+    {"Conflict>[B]", true, false, write_conflict_i},
+    {"Conflict<[B]", true, false, write_conflict_r},
     {"History", false, false, write_history},
     {"ConnState", false, false, write_conn_state},
     {"Marks", false, false, write_marks},
@@ -165,6 +191,25 @@ void fs_table_free_item(stat_tap_table *table _U_, guint row _U_, guint column _
         g_free((char *)(uintptr_t)item->value.string_value);
     item->value.string_value = NULL;
     item->type = TABLE_ITEM_NONE;
+}
+
+void fs_table_set_item(stat_tap_table_item_type *item, bool number, const char *cell) {
+    char *end;
+    errno = 0;
+    unsigned long long value = strtoull(cell, &end, 10);
+    bool fits = number && cell[0] != '\0' && *end == '\0' && cell[0] != '-' && value <= UINT32_MAX;
+    double real = number && !fits ? g_ascii_strtod(cell, &end) : 0;
+    fs_table_free_item(NULL, 0, 0, item);
+    if (fits) {
+        item->type = TABLE_ITEM_UINT;
+        item->value.uint_value = (guint)value;
+    } else if (number && *end == '\0' && cell[0] != '\0') {
+        item->type = TABLE_ITEM_FLOAT;
+        item->value.float_value = real;
+    } else {
+        item->type = TABLE_ITEM_STRING;
+        item->value.string_value = g_strdup(cell);
+    }
 }
 
 void fs_table_clear(stat_tap_table *table) {

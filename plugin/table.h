@@ -5,13 +5,13 @@
 
 #include "compat.h"
 
-#include "flowscope/flow.h"
+#include "pack.h"
 
 enum { FS_CELL = 160 };
 
 /* A row: the flow, and what the chosen frames added to it. */
 struct fs_row {
-    struct fs_flow_info info;
+    struct fs_flow_facts facts;
     struct fs_counters chosen[2];
     uint64_t start_ns; /* of the capture */
 };
@@ -28,6 +28,9 @@ extern const struct fs_column fs_flow_columns[];
 /* How many of them there are to show: the last one, the domain, only where the preferences make it part of the key. */
 unsigned fs_flow_column_count(void);
 extern const unsigned fs_flow_column_maximum;
+
+/* Numbers that fit are numbers, so that a dialog sorts them as such. What the cell held is freed. */
+void fs_table_set_item(stat_tap_table_item_type *item, bool number, const char *cell);
 
 /* A dialog's table: free what a cell holds (the scratch value stays), and take all rows out. */
 void fs_table_free_item(stat_tap_table *table, guint row, guint column, stat_tap_table_item_type *item);

@@ -20,7 +20,8 @@ struct fs_pipeline {
     const struct fs_packet *packets;
     struct fs_segment_verdict *segments;
     size_t count;
-    bool gap, conflict, limit;      /* of the segment at hand */
+    bool gap, conflict;             /* found with the packet at hand */
+    bool ending;                    /* the streams at hand are being flushed */
     struct fs_pipeline_stats stats; /* without those of the stages */
     uint64_t anomalies[FS_ANOMALY_COUNT];
 };
@@ -44,6 +45,8 @@ static struct fs_reassembler *stream_of(const struct fs_pipeline *pipeline, uint
 
 static void note_gap(struct fs_pipeline *pipeline, uint32_t flow, unsigned side) {
     struct fs_stream_info info;
+    if (pipeline->ending)
+        return; /* nobody acknowledged these bytes: they may never have been sent */
     pipeline->gap = true;
     fs_reassembler_info(stream_of(pipeline, flow, side), &info);
     if (is_power_of_ten(info.gaps))
@@ -96,17 +99,21 @@ static struct fs_reassembler *make_stream(struct fs_pipeline *pipeline, uint32_t
         return NULL;
     fs_tracker_flow_info(pipeline->tracker, flow, &info);
     fs_reassembler_begin(stream, info.tcp[side].isn + 1, !(info.tcp[side].flags & FS_TCP_SYN));
+    if (info.handshake_syn_ns != FS_NO_TIME && info.handshake_ack_ns != FS_NO_TIME)
+        fs_reassembler_set_handshake(stream, info.handshake_syn_ns + info.handshake_ack_ns);
     streams->side[side] = stream;
     return stream;
 }
 
 static void flush(struct fs_pipeline *pipeline, const struct fs_event *event, enum fs_stream_end end) {
     uint32_t frame = event->packet ? event->packet->frame : 0;
+    pipeline->ending = true;
     for (unsigned side = 0; side < 2; side++) {
         struct fs_reassembler *stream = stream_of(pipeline, event->flow, side);
         if (stream)
             fs_reassembler_flush(stream, end, event->time_ns, frame);
     }
+    pipeline->ending = false;
 }
 
 static void free_streams(struct fs_pipeline *pipeline, uint32_t flow) {

@@ -197,6 +197,8 @@ void fs_reassembler_info(const struct fs_reassembler *reassembler, struct fs_str
     info->uncaptured_bytes = reassembler->uncaptured_bytes;
     info->overlap_bytes = reassembler->overlap_bytes;
     info->conflict_bytes = reassembler->conflict_bytes;
+    info->retransmissions = reassembler->retransmissions;
+    info->out_of_order = reassembler->out_of_order;
     info->retransmitted_bytes = reassembler->retransmitted_bytes;
     info->out_of_order_bytes = reassembler->out_of_order_bytes;
     info->dropped_bytes = reassembler->dropped_bytes;
@@ -744,11 +746,15 @@ static bool take_payload(struct fs_reassembler *side, struct occasion *occasion,
 
 static void count_class(struct fs_reassembler *side, enum fs_segment_class class, uint64_t bytes) {
     side->shared->stats.segments[class]++;
-    if (class == FS_SEGMENT_OUT_OF_ORDER)
+    if (class == FS_SEGMENT_OUT_OF_ORDER) {
         side->out_of_order_bytes += bytes;
+        side->out_of_order += side->out_of_order < UINT32_MAX;
+    }
     if (class == FS_SEGMENT_RETRANSMISSION || class == FS_SEGMENT_FAST_RETRANSMISSION ||
-        class == FS_SEGMENT_SPURIOUS_RETRANSMISSION)
+        class == FS_SEGMENT_SPURIOUS_RETRANSMISSION) {
         side->retransmitted_bytes += bytes;
+        side->retransmissions += side->retransmissions < UINT32_MAX;
+    }
 }
 
 /* ---- round-trip time ---- */
@@ -789,6 +795,10 @@ static void start(struct fs_reassembler *side, const struct fs_tcp *tcp) {
     } else if (has_syn && tcp->seq + 1 == side->start_seq) {
         clear(side, FS__STREAM_FROM_MIDDLE);
     }
+}
+
+void fs_reassembler_set_handshake(struct fs_reassembler *reassembler, uint64_t handshake_ns) {
+    reassembler->handshake_ns = handshake_ns;
 }
 
 void fs_reassembler_begin(struct fs_reassembler *reassembler, uint32_t seq, bool from_middle) {

@@ -41,10 +41,11 @@ struct fs_reassembler {
     uint64_t timed_end; /* end of the timed segment */
     uint64_t timed_ns;
     uint64_t rtt_ns;
+    uint64_t handshake_ns; /* 0: unknown */
     uint64_t gap_bytes, uncaptured_bytes, overlap_bytes, conflict_bytes, retransmitted_bytes, out_of_order_bytes,
         dropped_bytes;
     uint32_t start_seq; /* of offset 0 */
-    uint32_t gaps;
+    uint32_t gaps, retransmissions, out_of_order;
     uint8_t duplicate_acks;
     uint16_t window; /* the other side's last */
     uint8_t end;     /* enum fs_stream_end */

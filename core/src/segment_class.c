@@ -1,7 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 #include "reassembler_internal.h"
 
-enum { DEFAULT_RTT_NS = 200000000 };
+enum { DEFAULT_RTT_NS = 200000000, HALF_RTT_MINIMUM_NS = 3000000 };
+
+static uint64_t rtt_of(const struct fs_reassembler *side) {
+    return side && (side->bits & FS__STREAM_HAS_RTT) ? side->rtt_ns : 0;
+}
+
+/* From sender to receiver and back. Where the capture was taken near the receiver, what the side's own segments measure
+ * is next to nothing: the way to the sender and back is in what the other side's segments measure. */
+static uint64_t round_trip(const struct fs_reassembler *side) {
+    bool has_own = side->bits & FS__STREAM_HAS_RTT;
+    bool has_other = side->peer && (side->peer->bits & FS__STREAM_HAS_RTT);
+    uint64_t own = rtt_of(side), other = rtt_of(side->peer);
+    uint64_t sum = own > UINT64_MAX - other ? UINT64_MAX : own + other;
+    if (has_own && has_other)
+        return sum;
+    if (side->handshake_ns)
+        return sum > side->handshake_ns ? sum : side->handshake_ns;
+    if (!has_own && !has_other)
+        return DEFAULT_RTT_NS;
+    return sum > HALF_RTT_MINIMUM_NS ? sum : HALF_RTT_MINIMUM_NS;
+}
 
 /* The first byte of the payload that was never seen: what waits behind it, or NULL. `*seen` if there is none. */
 static const struct fs__piece *behind_hole(struct fs_reassembler *side, const struct fs__payload *payload, bool *seen) {
@@ -26,7 +46,7 @@ static enum fs_segment_class class_of_repetition(struct fs_reassembler *side, co
                                                  uint64_t now_ns) {
     bool seen;
     const struct fs__piece *behind = behind_hole(side, payload, &seen);
-    uint64_t rtt_ns = side->bits & FS__STREAM_HAS_RTT ? side->rtt_ns : DEFAULT_RTT_NS;
+    uint64_t rtt_ns = round_trip(side);
     if (!seen && !behind)
         return FS_SEGMENT_GAP_FILL;
     uint64_t visible_ns = seen ? 0 : fs__piece_age(behind, now_ns);

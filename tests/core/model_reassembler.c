@@ -64,6 +64,7 @@ struct model_reassembler {
     bool timed, has_rtt;
     int64_t timed_end;
     uint64_t timed_ns, rtt_ns;
+    uint64_t handshake_ns; /* 0: unknown */
 
     /* the call at hand */
     uint64_t now_ns;
@@ -300,6 +301,22 @@ static void give_up_acknowledged_holes(struct model_reassembler *side) {
 
 /* ---- classes ---- */
 
+static uint64_t round_trip(const struct model_reassembler *side) {
+    const struct model_reassembler *peer = side->peer;
+    bool both = side->has_rtt && peer && peer->has_rtt;
+    uint64_t known = (side->has_rtt ? side->rtt_ns : 0) + (peer && peer->has_rtt ? peer->rtt_ns : 0);
+    if (both) {
+        return known;
+    }
+    if (side->handshake_ns > 0) {
+        return known > side->handshake_ns ? known : side->handshake_ns;
+    }
+    if (!side->has_rtt && !(peer && peer->has_rtt)) {
+        return 200000000u;
+    }
+    return known > 3000000u ? known : 3000000u;
+}
+
 static enum fs_segment_class class_of_repetition(const struct model_reassembler *side, int64_t a, int64_t b) {
     bool seen = seen_before(side, a, b);
     bool visible = false;
@@ -316,7 +333,7 @@ static enum fs_segment_class class_of_repetition(const struct model_reassembler 
             age = side->now_ns > since ? side->now_ns - since : 0;
         }
     }
-    uint64_t rtt = side->has_rtt ? side->rtt_ns : 200000000u;
+    uint64_t rtt = round_trip(side);
     bool asked = (side->duplicate_acks >= 2 && side->acked == a) || side->sacked_left > a;
     if (b <= side->highest && asked && ((visible && age >= rtt / 2) || seen)) {
         return FS_SEGMENT_FAST_RETRANSMISSION;
@@ -375,9 +392,11 @@ static void count_class(struct model_reassembler *side, enum fs_segment_class cl
     case FS_SEGMENT_FAST_RETRANSMISSION:
     case FS_SEGMENT_SPURIOUS_RETRANSMISSION:
         side->info.retransmitted_bytes += length;
+        side->info.retransmissions++;
         break;
     case FS_SEGMENT_OUT_OF_ORDER:
         side->info.out_of_order_bytes += length;
+        side->info.out_of_order++;
         break;
     default:
         break;
@@ -792,6 +811,10 @@ static void note_acknowledgement(struct model_reassembler *side, const struct fs
     uint64_t sample = packet->time_ns - side->timed_ns;
     side->rtt_ns = side->has_rtt ? (7 * side->rtt_ns + sample) / 8 : sample;
     side->has_rtt = true;
+}
+
+void model_reassembler_set_handshake(struct model_reassembler *side, uint64_t handshake_ns) {
+    side->handshake_ns = handshake_ns;
 }
 
 void model_reassembler_acknowledge(struct model_reassembler *side, const struct fs_packet *packet) {

@@ -42,6 +42,7 @@ void model_reassembly_stats(const struct model_reassembly *shared, struct fs_rea
 struct model_reassembler *model_reassembler_new(struct model_reassembly *shared, struct model_reassembler *peer,
                                                 struct stream_log *log);
 void model_reassembler_free(struct model_reassembler *side);
+void model_reassembler_set_handshake(struct model_reassembler *side, uint64_t handshake_ns);
 void model_reassembler_segment(struct model_reassembler *side, const struct fs_packet *packet,
                                struct fs_segment_verdict *verdict);
 void model_reassembler_acknowledge(struct model_reassembler *side, const struct fs_packet *packet);

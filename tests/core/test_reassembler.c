@@ -37,6 +37,7 @@ struct fixture {
     struct fs_segment_verdict verdict;
     const uint8_t *packet_from, *packet_to; /* the last payload, while its call lasts */
     bool copied;                            /* data came from elsewhere */
+    bool muted;                             /* events are another side's, and not logged */
 };
 
 static struct fixture fixture; /* too large for a stack */
@@ -44,6 +45,9 @@ static struct fixture fixture; /* too large for a stack */
 static void on_event(void *stream_user, const struct fs_stream_event *event, void *user) {
     struct fixture *f = stream_user;
     assert_ptr_equal(user, &fixture);
+    if (f->muted) {
+        return;
+    }
     if (event->kind == FS_STREAM_DATA && (event->data < f->packet_from || event->data >= f->packet_to)) {
         f->copied = true;
     }
@@ -1494,6 +1498,50 @@ static void test_retransmission_and_reordering_are_told_by_the_round_trip_time(v
     finish(f);
 }
 
+/* Fill the hole at `offset`, one byte long, that the next byte shows, `ms` later. */
+static void fill_after(struct fixture *f, uint64_t offset, uint64_t ms) {
+    say(f, offset + 1, "b");
+    later(f, ms);
+    say(f, offset, "a");
+}
+
+/* Next to the receiver a side's own round trip is nothing. */
+static void test_the_round_trip_is_that_of_both_sides(void **state) {
+    (void)state;
+    struct fixture *f = start_default();
+    struct fs_reassembler *peer = fs_reassembler_new(f->shared, f->side, f);
+    struct fs_segment_verdict verdict;
+    say(f, 0, "ab");
+    acknowledge(f, 2);
+    fill_after(f, 2, 2);
+    CLASS(f, "out-of-order"); /* one half is known: at least 3 ms */
+    fill_after(f, 4, 3);
+    CLASS(f, "retransmission");
+    fs_reassembler_set_handshake(f->side, MS(30));
+    fill_after(f, 6, 29);
+    CLASS(f, "out-of-order");
+    fill_after(f, 8, 30);
+    CLASS(f, "retransmission");
+    struct fs_packet request = packet_at(f, 0, FS_TCP_ACK, 1);
+    request.payload = (const uint8_t *)"?";
+    request.payload_captured = 1;
+    f->muted = true;
+    assert_int_equal(fs_reassembler_segment(peer, &request, &verdict), 0);
+    later(f, 40);
+    struct fs_packet ack = packet_at(f, 0, FS_TCP_ACK, 0);
+    ack.tcp.ack = request.tcp.seq + 1;
+    fs_reassembler_acknowledge(peer, &ack);
+    f->muted = false;
+    fill_after(f, 10, 39);
+    CLASS(f, "out-of-order"); /* both are: their sum */
+    fill_after(f, 12, 40);
+    CLASS(f, "retransmission");
+    fs_reassembler_free(peer);
+    fs_reassembler_free(f->side);
+    fs_reassembly_free(f->shared);
+    assert_int_equal(f->counting.bytes, 0);
+}
+
 static void test_without_a_measurement_r_is_200_ms(void **state) {
     (void)state;
     struct fixture *f = start_default();
@@ -1993,6 +2041,7 @@ int main(void) {
         cmocka_unit_test(test_window_updates_are_no_duplicates),
         cmocka_unit_test(test_class_fast_retransmission_after_sack),
         cmocka_unit_test(test_retransmission_and_reordering_are_told_by_the_round_trip_time),
+        cmocka_unit_test(test_the_round_trip_is_that_of_both_sides),
         cmocka_unit_test(test_without_a_measurement_r_is_200_ms),
         cmocka_unit_test(test_a_repeated_segment_gives_no_measurement),
         cmocka_unit_test(test_class_gap_fill_when_nothing_shows_the_hole),

@@ -455,6 +455,8 @@ static bool same_info(const struct fs_stream_info *got, const struct fs_stream_i
     SAME(what, got, expected, uncaptured_bytes);
     SAME(what, got, expected, overlap_bytes);
     SAME(what, got, expected, conflict_bytes);
+    SAME(what, got, expected, retransmissions);
+    SAME(what, got, expected, out_of_order);
     SAME(what, got, expected, retransmitted_bytes);
     SAME(what, got, expected, out_of_order_bytes);
     SAME(what, got, expected, dropped_bytes);
@@ -515,6 +517,9 @@ static void pair_new(struct pair *pair, const struct fs_reassembly_config *confi
         pair->sides[i] = fs_reassembler_new(pair->shared, i == 1 ? pair->sides[0] : NULL, &got_logs[i]);
         assert_non_null(pair->sides[i]);
         pair->model_sides[i] = model_reassembler_new(pair->model, i == 1 ? pair->model_sides[0] : NULL, &model_logs[i]);
+        uint64_t handshake_ns = config->history % 3 == 0 ? MS(30) : 0; /* some know it */
+        fs_reassembler_set_handshake(pair->sides[i], handshake_ns);
+        model_reassembler_set_handshake(pair->model_sides[i], handshake_ns);
     }
 }
 

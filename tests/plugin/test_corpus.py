@@ -155,7 +155,8 @@ class Capture:
 
     def check(self):
         arguments = [argument for field in FIELDS for argument in ("-e", field)]
-        text = self.tshark_run("-T", "fields", *arguments, "-z", "flowscope,stats", "-z", "flowscope,flows")
+        text = self.tshark_run("-o", "flowscope.reassembly_deadline:1000", "-T", "fields", *arguments, "-z",
+                                 "flowscope,stats", "-z", "flowscope,flows")
         fields, _, tables = text.partition("\nFlowscope")
         self.frames = [Frame(line) for line in fields.splitlines() if line]
         self.rows = table_rows(tables[tables.index("\nFlow "):]) if "\nFlow " in tables else []

@@ -177,7 +177,8 @@ struct fs_stream_info {
     uint64_t gap_bytes;        /**< of all gaps */
     uint64_t uncaptured_bytes; /**< of these, bytes of segments that were seen */
     uint64_t overlap_bytes, conflict_bytes;
-    uint64_t retransmitted_bytes, out_of_order_bytes; /**< payload of segments of these classes */
+    uint64_t retransmissions, out_of_order;           /**< segments of these classes; saturate at UINT32_MAX */
+    uint64_t retransmitted_bytes, out_of_order_bytes; /**< their payload */
     uint64_t dropped_bytes;                           /**< refused, slid, beyond the window, after the end */
     bool from_middle;                                 /**< offset 0 is the first byte seen, not the first byte sent */
     uint8_t end;                                      /**< enum fs_stream_end */
@@ -210,6 +211,9 @@ void fs_reassembly_stats_add(struct fs_reassembly_stats *sum, const struct fs_re
  * they then refer to each other. Returns NULL without memory. */
 struct fs_reassembler *fs_reassembler_new(struct fs_reassembly *reassembly, struct fs_reassembler *peer,
                                           void *stream_user);
+/** Say how long the connection's handshake took, from SYN to ACK: the round trip until both sides' segments have
+ * measured it. 0: unknown. */
+void fs_reassembler_set_handshake(struct fs_reassembler *reassembler, uint64_t handshake_ns);
 /** Say where the stream of a new reassembler begins, if segments of the side were seen before it was made: `seq` is the
  * sequence number of offset 0, `from_middle` that no SYN said so. Ignored once a segment has run. */
 void fs_reassembler_begin(struct fs_reassembler *reassembler, uint32_t seq, bool from_middle);
