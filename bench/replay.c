@@ -20,6 +20,7 @@ static const char usage[] = "usage: flowscope-replay [option...] capture...\n"
                             "  --stats            totals (default)\n"
                             "  --flows            one CSV row a flow, in order of creation (also --flows=csv)\n"
                             "  --frames           one CSV row a packet: frame, flow, side, state (also --frames=csv)\n"
+                            "  --messages         one CSV row a message of the parsers (also --messages=csv)\n"
                             "  --time             read all into memory, then measure nanoseconds a frame\n"
                             "  --repeat=N         rounds of --time (default 5)\n"
                             "  --key=5tuple|ip|mac\n"
@@ -32,7 +33,7 @@ static const char usage[] = "usage: flowscope-replay [option...] capture...\n"
                             "A capture is pcap or pcapng, as it is or packed by gzip; - is standard input.\n";
 
 struct options {
-    bool stats, flows, frames, time, no_reassembly;
+    bool stats, flows, frames, messages, time, no_reassembly;
     unsigned repeat;
     uint64_t timeout_ns[FS_TIMEOUT_COUNT];
     struct fs_extract_config extract;
@@ -210,6 +211,22 @@ static void print_reassembly(const struct fs_reassembly_stats *stats) {
            stats->duplicate_bytes);
 }
 
+static void print_sessions(const struct fs_session_stats *stats) {
+    for (unsigned i = 0; i < FS_SESSION_PROTOCOL_COUNT; i++) {
+        const char *name = fs_session_protocol_name(i < FS_SESSION_PROTOCOL_COUNT - 1 ? (int)i : FS_SESSION_USER);
+        if (stats->flows[i])
+            printf("sessions.%s=%" PRIu64 "\n", name, stats->flows[i]);
+        if (stats->poisoned[i])
+            printf("sessions_poisoned.%s=%" PRIu64 "\n", name, stats->poisoned[i]);
+        for (int kind = 0; kind < FS_MESSAGE_KIND_COUNT; kind++) {
+            if (stats->messages[i][kind])
+                printf("messages.%s.%s=%" PRIu64 "\n", name, fs_message_kind_name(kind), stats->messages[i][kind]);
+        }
+    }
+    printf("sessions_undecided=%" PRIu64 "\nsession_probe_bytes=%" PRIu64 "\nsession_refused=%" PRIu64 "\n",
+           stats->undecided, stats->probe_bytes, stats->refused);
+}
+
 static void print_stats(const struct fs_pipeline *pipeline) {
     struct fs_pipeline_stats stats;
     fs_pipeline_get_stats(pipeline, &stats);
@@ -231,6 +248,35 @@ static void print_stats(const struct fs_pipeline *pipeline) {
             printf("anomaly.%s=%" PRIu64 "\n", fs_anomaly_slug(1U << i), stats.tracker.anomalies[i]);
     }
     print_reassembly(&stats.reassembly);
+    print_sessions(&stats.session);
+}
+
+/* ---- messages ---- */
+
+static void print_quoted(const char *text) {
+    putchar('"');
+    for (; *text; text++) {
+        if (*text == '"')
+            putchar('"');
+        putchar(*text);
+    }
+    putchar('"');
+}
+
+static void print_message(struct fs_pipeline *pipeline, uint32_t flow, const struct fs_message *message, void *user) {
+    enum { TEXT_SIZE = 1024 };
+    char text[TEXT_SIZE];
+    uint64_t time_ns = fs_message_time_ns(message);
+    (void)user;
+    printf("%u,%u,%" PRIu64 ",%s,%s,%s,%" PRIu64 ",", message->start_frame, message->end_frame,
+           fs_tracker_flow_id(fs_pipeline_tracker(pipeline), flow), fs_side_name(message->side),
+           fs_session_protocol_name(message->protocol), fs_message_kind_name(message->kind), message->exchange);
+    if (time_ns != FS_NO_TIME)
+        printf("%" PRIu64 ".%06u", time_ns / 1000000, (unsigned)(time_ns % 1000000));
+    printf(",%" PRIu64 ",%d,", message->bytes, message->incomplete);
+    fs_message_text(message, text, sizeof text);
+    print_quoted(text);
+    putchar('\n');
 }
 
 /* ---- captures ---- */
@@ -393,6 +439,7 @@ static struct fs_pipeline *make_pipeline(struct run *run) {
     fs_pipeline_config_defaults(&config);
     config.reassemble = !run->options->no_reassembly;
     memcpy(config.tracker.timeout_ns, run->options->timeout_ns, sizeof config.tracker.timeout_ns);
+    config.on_message = run->options->messages ? print_message : NULL;
     config.tracker.events = 0;
     if (run->options->flows) {
         config.tracker.events = 1U << FS_EVENT_ENDED;
@@ -507,6 +554,8 @@ static bool parse_option(struct options *options, const char *option) {
         return options->flows = true;
     if (strcmp(option, "--frames") == 0 || strcmp(option, "--frames=csv") == 0)
         return options->frames = true;
+    if (strcmp(option, "--messages") == 0 || strcmp(option, "--messages=csv") == 0)
+        return options->messages = true;
     if (strcmp(option, "--time") == 0)
         return options->time = true;
     if (strcmp(option, "--no-tunnels") == 0) {
@@ -557,13 +606,15 @@ int main(int argc, char **argv) {
     run.pipeline = make_pipeline(&run);
     if (options.frames)
         puts("frame,flow,side,state,quoted");
+    if (options.messages)
+        puts("frame,end_frame,flow,side,protocol,kind,exchange,time_ms,bytes,incomplete,text");
     uint32_t number = 0;
     for (int i = first; i < argc; i++)
         number = replay(&run, argv[i], number);
     fs_pipeline_finish(run.pipeline);
     if (options.flows)
         print_flows(&run);
-    if (options.stats || !(options.flows || options.frames))
+    if (options.stats || !(options.flows || options.frames || options.messages))
         print_stats(run.pipeline);
     fs_pipeline_free(run.pipeline);
     free(run.infos);

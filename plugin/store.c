@@ -136,6 +136,7 @@ void fs_store_open(void) {
     config.tracker.events = 1U << FS_EVENT_STARTED | 1U << FS_EVENT_ENDED;
     config.tracker.on_event = on_event;
     config.on_stream = on_stream;
+    config.sessions = false; /* nothing shows them yet */
     memset(&store, 0, sizeof store);
     store.pipeline = fs_pipeline_new(&config, NULL);
     if (!store.pipeline)

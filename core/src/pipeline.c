@@ -5,8 +5,12 @@
 
 #include <string.h>
 
+/* What is kept of a flow here. */
 struct fs__streams {
     struct fs_reassembler *side[2];
+    struct fs_session *session;
+    uint8_t protocol; /* of its session that is over */
+    bool is_over;     /* no session will be made */
 };
 
 struct fs_pipeline {
@@ -14,6 +18,7 @@ struct fs_pipeline {
     struct fs_pipeline_config config;
     struct fs_tracker *tracker;
     struct fs_reassembly *reassembly;
+    struct fs_sessions *sessions;
     struct fs__streams *streams; /* by flow number */
     uint32_t stream_room;
     /* Of the call at hand. */
@@ -26,43 +31,15 @@ struct fs_pipeline {
     uint64_t anomalies[FS_ANOMALY_COUNT];
 };
 
-/* ---- streams ---- */
+/* ---- a flow's entry ---- */
 
 /* A stream's name at the reassembler: flow numbers have 31 bits. */
 static void *stream_name(uint32_t flow, unsigned side) {
     return (void *)(uintptr_t)(flow << 1 | side);
 }
 
-static bool is_power_of_ten(uint64_t count) {
-    while (count >= 10 && count % 10 == 0)
-        count /= 10;
-    return count == 1;
-}
-
 static struct fs_reassembler *stream_of(const struct fs_pipeline *pipeline, uint32_t flow, unsigned side) {
     return flow < pipeline->stream_room ? pipeline->streams[flow].side[side] : NULL;
-}
-
-static void note_gap(struct fs_pipeline *pipeline, uint32_t flow, unsigned side) {
-    struct fs_stream_info info;
-    if (pipeline->ending)
-        return; /* nobody acknowledged these bytes: they may never have been sent */
-    pipeline->gap = true;
-    fs_reassembler_info(stream_of(pipeline, flow, side), &info);
-    if (is_power_of_ten(info.gaps))
-        (void)fs_tracker_add_gap(pipeline->tracker, flow, (enum fs_side)side);
-}
-
-static void on_stream_event(void *stream_user, const struct fs_stream_event *event, void *user) {
-    struct fs_pipeline *pipeline = user;
-    uint32_t name = (uint32_t)(uintptr_t)stream_user;
-    uint32_t flow = name >> 1;
-    unsigned side = name & 1;
-    if (event->kind == FS_STREAM_GAP && !event->uncaptured)
-        note_gap(pipeline, flow, side);
-    pipeline->conflict |= event->kind == FS_STREAM_CONFLICT;
-    if (pipeline->config.on_stream)
-        pipeline->config.on_stream(pipeline, flow, (enum fs_side)side, event, pipeline->config.stream_user);
 }
 
 static bool make_room(struct fs_pipeline *pipeline, uint32_t flow) {
@@ -85,6 +62,105 @@ static bool make_room(struct fs_pipeline *pipeline, uint32_t flow) {
     pipeline->streams = streams;
     pipeline->stream_room = (uint32_t)room;
     return true;
+}
+
+/* ---- sessions ---- */
+
+static void on_message(void *flow_user, const struct fs_message *message, void *user) {
+    struct fs_pipeline *pipeline = user;
+    if (pipeline->config.on_message)
+        pipeline->config.on_message(pipeline, (uint32_t)(uintptr_t)flow_user, message, pipeline->config.message_user);
+}
+
+static struct fs_session *open_session(struct fs_pipeline *pipeline, uint32_t flow) {
+    struct fs_flow_info info;
+    fs_tracker_flow_info(pipeline->tracker, flow, &info);
+    struct fs_session_flow about = {.key = info.key,
+                                    .initiator_orientation = info.initiator_orientation,
+                                    .from_middle = (info.marks & FS_MARK_MIDSTREAM) != 0,
+                                    .user = (void *)(uintptr_t)flow};
+    struct fs_session *session = fs_session_new(pipeline->sessions, &about);
+    pipeline->streams[flow].session = session;
+    pipeline->streams[flow].is_over = !session;
+    return session;
+}
+
+/* What is over makes room for others. */
+static void settle_session(struct fs__streams *entry) {
+    if (!fs_session_is_over(entry->session))
+        return;
+    entry->protocol = fs_session_protocol(entry->session);
+    fs_session_free(entry->session);
+    entry->session = NULL;
+    entry->is_over = true;
+}
+
+static void tell_session(struct fs_pipeline *pipeline, uint32_t flow, unsigned side,
+                         const struct fs_stream_event *event) {
+    struct fs__streams *entry = &pipeline->streams[flow];
+    struct fs_session *session = entry->session;
+    if (!session && event->kind == FS_STREAM_DATA)
+        session = open_session(pipeline, flow);
+    if (!session)
+        return;
+    struct fs_chunk chunk = {.data = event->kind == FS_STREAM_DATA ? event->data : NULL,
+                             .length = event->length,
+                             .offset = event->offset,
+                             .time_ns = event->time_ns,
+                             .frame = event->frame,
+                             .side = (uint8_t)side};
+    if (event->kind == FS_STREAM_DATA || event->kind == FS_STREAM_GAP)
+        fs_session_feed(session, &chunk);
+    else if (event->kind == FS_STREAM_ENDED && event->end == FS_STREAM_FIN)
+        fs_session_fin(session, (enum fs_side)side, event->time_ns, event->frame);
+    settle_session(entry);
+}
+
+static void tick_session(struct fs__streams *entry, uint64_t now_ns) {
+    if (!entry->session)
+        return;
+    fs_session_tick(entry->session, now_ns);
+    settle_session(entry);
+}
+
+static void end_session(struct fs_pipeline *pipeline, const struct fs_event *event, bool reset) {
+    struct fs__streams *entry = event->flow < pipeline->stream_room ? &pipeline->streams[event->flow] : NULL;
+    if (!entry || !entry->session)
+        return;
+    fs_session_end(entry->session, reset, event->time_ns, event->packet ? event->packet->frame : 0);
+    settle_session(entry);
+}
+
+/* ---- streams ---- */
+
+static bool is_power_of_ten(uint64_t count) {
+    while (count >= 10 && count % 10 == 0)
+        count /= 10;
+    return count == 1;
+}
+
+static void note_gap(struct fs_pipeline *pipeline, uint32_t flow, unsigned side) {
+    struct fs_stream_info info;
+    if (pipeline->ending)
+        return; /* nobody acknowledged these bytes: they may never have been sent */
+    pipeline->gap = true;
+    fs_reassembler_info(stream_of(pipeline, flow, side), &info);
+    if (is_power_of_ten(info.gaps))
+        (void)fs_tracker_add_gap(pipeline->tracker, flow, (enum fs_side)side);
+}
+
+static void on_stream_event(void *stream_user, const struct fs_stream_event *event, void *user) {
+    struct fs_pipeline *pipeline = user;
+    uint32_t name = (uint32_t)(uintptr_t)stream_user;
+    uint32_t flow = name >> 1;
+    unsigned side = name & 1;
+    if (event->kind == FS_STREAM_GAP && !event->uncaptured)
+        note_gap(pipeline, flow, side);
+    pipeline->conflict |= event->kind == FS_STREAM_CONFLICT;
+    if (pipeline->config.on_stream)
+        pipeline->config.on_stream(pipeline, flow, (enum fs_side)side, event, pipeline->config.stream_user);
+    if (pipeline->sessions && !pipeline->streams[flow].is_over)
+        tell_session(pipeline, flow, side, event);
 }
 
 /* Made when there is something to put together: most sides that only acknowledge never get one. */
@@ -117,12 +193,16 @@ static void flush(struct fs_pipeline *pipeline, const struct fs_event *event, en
 }
 
 static void free_streams(struct fs_pipeline *pipeline, uint32_t flow) {
+    if (flow >= pipeline->stream_room)
+        return;
+    struct fs__streams *entry = &pipeline->streams[flow];
+    fs_session_free(entry->session);
+    entry->session = NULL;
+    entry->protocol = FS_SESSION_NONE;
+    entry->is_over = false;
     for (unsigned side = 0; side < 2; side++) {
-        struct fs_reassembler *stream = stream_of(pipeline, flow, side);
-        if (!stream)
-            continue;
-        fs_reassembler_free(stream);
-        pipeline->streams[flow].side[side] = NULL;
+        fs_reassembler_free(entry->side[side]);
+        entry->side[side] = NULL;
     }
 }
 
@@ -137,6 +217,8 @@ static bool was_reset(const struct fs_pipeline *pipeline, const struct fs_event 
 static void run_segment(struct fs_pipeline *pipeline, const struct fs_event *event,
                         struct fs_segment_verdict *verdict) {
     const struct fs_packet *packet = event->packet;
+    if (event->flow < pipeline->stream_room)
+        tick_session(&pipeline->streams[event->flow], packet->time_ns);
     struct fs_reassembler *peer = stream_of(pipeline, event->flow, !event->side);
     if (peer) {
         fs_reassembler_acknowledge(peer, packet);
@@ -152,8 +234,40 @@ static void run_segment(struct fs_pipeline *pipeline, const struct fs_event *eve
         (void)fs_reassembler_segment(stream, packet, verdict);
     else if (stream)
         fs_reassembler_advance(stream, packet->time_ns);
-    if (was_reset(pipeline, event))
+    if (was_reset(pipeline, event)) {
         flush(pipeline, event, FS_STREAM_RST);
+        end_session(pipeline, event, true);
+    }
+}
+
+/* ---- datagrams ---- */
+
+static bool has_datagram(const struct fs_packet *packet) {
+    return packet->key.protocol == FS_PROTO_UDP && packet->payload_captured &&
+           !(packet->flags & (FS_PACKET_LATER_FRAGMENT | FS_PACKET_CUT_HEADER));
+}
+
+static void run_datagram(struct fs_pipeline *pipeline, const struct fs_event *event) {
+    const struct fs_packet *packet = event->packet;
+    if (!make_room(pipeline, event->flow)) {
+        pipeline->stats.session.unmade++;
+        return;
+    }
+    struct fs__streams *entry = &pipeline->streams[event->flow];
+    if (entry->is_over)
+        return;
+    tick_session(entry, packet->time_ns);
+    if (entry->is_over || (!entry->session && !open_session(pipeline, event->flow)))
+        return;
+    struct fs_chunk chunk = {.data = packet->payload,
+                             .length = packet->payload_captured,
+                             .time_ns = packet->time_ns,
+                             .missing = packet->payload_len - packet->payload_captured,
+                             .frame = packet->frame,
+                             .side = event->side};
+    chunk.missing += (packet->flags & FS_PACKET_FIRST_FRAGMENT) != 0;
+    fs_session_feed(entry->session, &chunk);
+    settle_session(entry);
 }
 
 /* ---- events of the tracker ---- */
@@ -185,27 +299,40 @@ static void report_stream(struct fs_pipeline *pipeline, const struct fs_event *e
         report(pipeline, event, FS_ANOMALY_LIMIT);
 }
 
-/* Where to answer, if the event is a TCP segment of the call at hand; the tracker may have been called by others. */
-static struct fs_segment_verdict *segment_of(const struct fs_pipeline *pipeline, const struct fs_event *event) {
-    if (event->kind != FS_EVENT_PACKET || !(event->packet->flags & FS_PACKET_HAS_TCP))
-        return NULL;
+/* Which packet of the call at hand the event is of, SIZE_MAX if none; the tracker may have been called by others. */
+static size_t packet_of(const struct fs_pipeline *pipeline, const struct fs_event *event) {
+    if (event->kind != FS_EVENT_PACKET)
+        return SIZE_MAX;
     uintptr_t at = (uintptr_t)event->packet - (uintptr_t)pipeline->packets;
     size_t i = (size_t)at / sizeof *event->packet;
-    return i < pipeline->count ? &pipeline->segments[i] : NULL;
+    return i < pipeline->count ? i : SIZE_MAX;
+}
+
+static void on_packet(struct fs_pipeline *pipeline, const struct fs_event *event, size_t i) {
+    bool is_segment = pipeline->reassembly && (event->packet->flags & FS_PACKET_HAS_TCP);
+    if (is_segment)
+        run_segment(pipeline, event, &pipeline->segments[i]);
+    else if (pipeline->sessions && has_datagram(event->packet))
+        run_datagram(pipeline, event);
+    forward(pipeline, event);
+    if (is_segment)
+        report_stream(pipeline, event, &pipeline->segments[i]);
 }
 
 static void on_event(struct fs_tracker *tracker, const struct fs_event *event, void *user) {
     struct fs_pipeline *pipeline = user;
-    struct fs_segment_verdict *segment = segment_of(pipeline, event);
+    size_t i = packet_of(pipeline, event);
     (void)tracker;
     pipeline->gap = pipeline->conflict = false;
-    if (event->kind == FS_EVENT_ENDED)
+    if (i != SIZE_MAX) {
+        on_packet(pipeline, event, i);
+        return;
+    }
+    if (event->kind == FS_EVENT_ENDED) {
         flush(pipeline, event, FS_STREAM_FLUSHED);
-    if (segment)
-        run_segment(pipeline, event, segment);
+        end_session(pipeline, event, false);
+    }
     forward(pipeline, event);
-    if (segment)
-        report_stream(pipeline, event, segment);
     if (event->kind == FS_EVENT_ENDED)
         free_streams(pipeline, event->flow);
 }
@@ -228,17 +355,33 @@ void fs_pipeline_config_defaults(struct fs_pipeline_config *config) {
     fs_tracker_config_defaults(&config->tracker);
     config->reassemble = true;
     fs_reassembly_config_defaults(&config->reassembly);
+    config->sessions = true;
+    fs_session_config_defaults(&config->session);
+}
+
+static bool make_reassembly(struct fs_pipeline *pipeline, const struct fs_allocator *allocator) {
+    struct fs_reassembly_config reassembly = pipeline->config.reassembly;
+    reassembly.on_event = on_stream_event;
+    reassembly.user = pipeline;
+    pipeline->reassembly = fs_reassembly_new(&reassembly, allocator);
+    return pipeline->reassembly != NULL;
+}
+
+static bool make_sessions(struct fs_pipeline *pipeline, const struct fs_allocator *allocator) {
+    struct fs_session_config session = pipeline->config.session;
+    session.on_message = on_message;
+    session.user = pipeline;
+    pipeline->sessions = fs_sessions_new(&session, allocator);
+    return pipeline->sessions != NULL;
 }
 
 static bool make_stages(struct fs_pipeline *pipeline, const struct fs_allocator *allocator) {
     struct fs_tracker_config tracker = pipeline->config.tracker;
-    struct fs_reassembly_config reassembly = pipeline->config.reassembly;
-    if (pipeline->config.reassemble) {
-        reassembly.on_event = on_stream_event;
-        reassembly.user = pipeline;
-        pipeline->reassembly = fs_reassembly_new(&reassembly, allocator);
-        if (!pipeline->reassembly)
-            return false;
+    if (pipeline->config.reassemble && !make_reassembly(pipeline, allocator))
+        return false;
+    if (pipeline->config.sessions && !make_sessions(pipeline, allocator))
+        return false;
+    if (pipeline->reassembly || pipeline->sessions) {
         tracker.events |= 1U << FS_EVENT_PACKET | 1U << FS_EVENT_ENDED;
         tracker.on_event = on_event;
         tracker.destroy_flow_user = destroy_flow_user;
@@ -275,6 +418,7 @@ void fs_pipeline_free(struct fs_pipeline *pipeline) {
         free_streams(pipeline, flow);
     fs_tracker_free(pipeline->tracker);
     fs_reassembly_free(pipeline->reassembly);
+    fs_sessions_free(pipeline->sessions);
     fs__release(&pipeline->memory, pipeline->streams, pipeline->stream_room * sizeof *pipeline->streams);
     struct fs__memory memory = pipeline->memory;
     fs__release(&memory, pipeline, sizeof *pipeline);
@@ -402,11 +546,22 @@ int fs_pipeline_stream_info(const struct fs_pipeline *pipeline, uint32_t flow, e
     return FS_OK;
 }
 
+uint8_t fs_pipeline_session_protocol(const struct fs_pipeline *pipeline, uint32_t flow) {
+    if (flow >= pipeline->stream_room)
+        return FS_SESSION_NONE;
+    const struct fs__streams *entry = &pipeline->streams[flow];
+    return entry->session ? fs_session_protocol(entry->session) : entry->protocol;
+}
+
 size_t fs_pipeline_memory(const struct fs_pipeline *pipeline) {
-    struct fs_reassembly_stats stats = {0};
+    struct fs_reassembly_stats reassembly = {0};
+    struct fs_session_stats session = {.memory_bytes = 0};
     if (pipeline->reassembly)
-        fs_reassembly_get_stats(pipeline->reassembly, &stats);
-    return pipeline->memory.bytes + fs_tracker_memory(pipeline->tracker) + (size_t)stats.memory_bytes;
+        fs_reassembly_get_stats(pipeline->reassembly, &reassembly);
+    if (pipeline->sessions)
+        fs_sessions_get_stats(pipeline->sessions, &session);
+    return pipeline->memory.bytes + fs_tracker_memory(pipeline->tracker) + (size_t)reassembly.memory_bytes +
+           (size_t)session.memory_bytes;
 }
 
 void fs_pipeline_get_stats(const struct fs_pipeline *pipeline, struct fs_pipeline_stats *stats) {
@@ -416,6 +571,9 @@ void fs_pipeline_get_stats(const struct fs_pipeline *pipeline, struct fs_pipelin
         stats->tracker.anomalies[bit] += pipeline->anomalies[bit];
     if (pipeline->reassembly)
         fs_reassembly_get_stats(pipeline->reassembly, &stats->reassembly);
+    if (pipeline->sessions)
+        fs_sessions_get_stats(pipeline->sessions, &stats->session);
+    stats->session.unmade += pipeline->sessions ? pipeline->stats.session.unmade : 0;
 }
 
 void fs_pipeline_stats_add(struct fs_pipeline_stats *sum, const struct fs_pipeline_stats *other) {
@@ -427,4 +585,5 @@ void fs_pipeline_stats_add(struct fs_pipeline_stats *sum, const struct fs_pipeli
     fs_tracker_stats_add(&sum->tracker, &other->tracker);
     fs_reassembly_stats_add(&sum->reassembly, &other->reassembly);
     sum->unreassembled += other->unreassembled;
+    fs_session_stats_add(&sum->session, &other->session);
 }

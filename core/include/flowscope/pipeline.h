@@ -10,6 +10,10 @@
  * tracker takes ends both streams, and so does the end of the flow, before its ended event. What reassembly finds
  * unusual is in the verdict's anomalies and reported as FS_EVENT_ANOMALY, behind the packet's other events.
  *
+ * With sessions, a flow with payload may get a parser (session.h): TCP for the bytes that reassembly delivers, UDP for
+ * its datagrams; of a fragmented datagram it sees the first fragment. A packet's messages come before its packet event,
+ * and all of a flow's before its ended event. Only packets of the flow let its parser's time pass.
+ *
  * Events of the tracker reach the caller's callback as without a pipeline. Inside callbacks the pipeline may be read,
  * not run.
  */
@@ -18,6 +22,7 @@
 
 #include "flowscope/extract.h"
 #include "flowscope/reassembler.h"
+#include "flowscope/session.h"
 #include "flowscope/tracker.h"
 
 #ifdef __cplusplus
@@ -35,7 +40,13 @@ struct fs_pipeline_config {
     /** Called for each event of a stream, in order; `flow` is the number in the tracker. May be NULL. */
     void (*on_stream)(struct fs_pipeline *pipeline, uint32_t flow, enum fs_side side,
                       const struct fs_stream_event *event, void *user);
-    void *stream_user; /**< handed to on_stream */
+    void *stream_user;                /**< handed to on_stream */
+    bool sessions;                    /**< default true; without `reassemble` of datagrams only */
+    struct fs_session_config session; /**< `on_message` and `user` are the pipeline's own: ignored. The `user` of a flow
+                                          that `hint` gets is its number */
+    /** Called for each message of a flow's parser. May be NULL. */
+    void (*on_message)(struct fs_pipeline *pipeline, uint32_t flow, const struct fs_message *message, void *user);
+    void *message_user; /**< handed to on_message */
 };
 
 /** Totals; they may be summed over pipelines. */
@@ -47,6 +58,7 @@ struct fs_pipeline_stats {
     struct fs_tracker_stats tracker;     /**< its anomalies include those of reassembly */
     struct fs_reassembly_stats reassembly;
     uint64_t unreassembled; /**< sides without a stream for want of memory: segments that found none */
+    struct fs_session_stats session;
 };
 
 /** Fill `config` with the stages' defaults. */
@@ -86,6 +98,10 @@ struct fs_tracker *fs_pipeline_tracker(struct fs_pipeline *pipeline);
  * if there is none; `info` is zero then. */
 int fs_pipeline_stream_info(const struct fs_pipeline *pipeline, uint32_t flow, enum fs_side side,
                             struct fs_stream_info *info);
+
+/** Protocol of a live flow's parser, also when that is done or poisoned: enum fs_session_protocol or a caller's number.
+ * FS_SESSION_NONE if it has none, yet or at all. */
+uint8_t fs_pipeline_session_protocol(const struct fs_pipeline *pipeline, uint32_t flow);
 
 /** Bytes that the pipeline has allocated, itself and its stages included. */
 size_t fs_pipeline_memory(const struct fs_pipeline *pipeline);
