@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* One hot path, as often as asked for: what bench/instructions runs under callgrind. Setup is the same for any count, so
- * that the difference of two runs is the path alone.
- *     flowscope-instructions PATH PACKETS     without arguments: the names of the paths */
+/* One hot path, as often as asked for: what bench/instructions runs under callgrind. Setup is the same for any count,
+ * so that the difference of two runs is the path alone. flowscope-instructions PATH PACKETS     without arguments: the
+ * names of the paths */
 #include "flowscope/reassembler.h"
 #include "flowscope/stream_buffer.h"
 #include "frames.h"
@@ -189,18 +189,13 @@ const struct {
     const char *name;
     void (*run)(uint64_t packets);
 } paths[] = {
-    {"extract_ipv4_tcp", extract_tcp4},
-    {"extract_ipv4_udp", extract_udp4},
-    {"extract_ipv6_tcp", extract_tcp6},
-    {"track_monoflow", track_monoflow},
-    {"track_10000_flows", track_10000},
-    {"track_10000_flows_batched", track_10000_batched},
-    {"reassemble_in_order", reassemble_in_order},
-    {"reassemble_in_order_buffered", reassemble_in_order_buffered},
+    {"extract_ipv4_tcp", extract_tcp4},           {"extract_ipv4_udp", extract_udp4},
+    {"extract_ipv6_tcp", extract_tcp6},           {"track_monoflow", track_monoflow},
+    {"track_10000_flows", track_10000},           {"track_10000_flows_batched", track_10000_batched},
+    {"reassemble_in_order", reassemble_in_order}, {"reassemble_in_order_buffered", reassemble_in_order_buffered},
     {"pipeline_in_order", pipeline_in_order},
 #ifdef FLOWSCOPE_DEDUP_H
-    {"dedup_unique_64", dedup_unique_64},
-    {"dedup_unique_1500", dedup_unique_1500},
+    {"dedup_unique_64", dedup_unique_64},         {"dedup_unique_1500", dedup_unique_1500},
 #endif
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The rows of the reference, by the Rust crate itself and over the same frames as ours; and units of the machine.
- * peer/flowscope-rs/ROW is release 0.3.0, peer/flowscope-rs-0.26/ROW the newest; ROW is the name of our row. Built again
- * with link-time optimisation as FLOWSCOPE_PEERS_LTO, which adds -lto to the names and leaves out the units. */
+ * peer/flowscope-rs/ROW is release 0.3.0, peer/flowscope-rs-0.26/ROW the newest; ROW is the name of our row. Built
+ * again with link-time optimisation as FLOWSCOPE_PEERS_LTO, which adds -lto to the names and leaves out the units. */
 #include "flowscope_rs.h"
 #include "frames.h"
 
@@ -47,20 +47,13 @@ struct Release {
 #endif
 
 #define RELEASE(name, release)                                                                                         \
-    {name,                                                                                                             \
-     peer_##release##_extract,                                                                                         \
-     peer_##release##_tracker_new,                                                                                     \
-     peer_##release##_tracker_run,                                                                                     \
-     peer_##release##_tracker_free,                                                                                    \
-     peer_##release##_dedup_new,                                                                                       \
-     peer_##release##_dedup_run,                                                                                       \
-     peer_##release##_dedup_free,                                                                                      \
-     peer_##release##_reassembler_new,                                                                                 \
-     peer_##release##_reassembler_run,                                                                                 \
-     peer_##release##_reassembler_free,                                                                                \
-     peer_##release##_session_new,                                                                                     \
-     peer_##release##_session_run,                                                                                     \
-     peer_##release##_session_free}
+    {                                                                                                                  \
+        name, peer_##release##_extract, peer_##release##_tracker_new, peer_##release##_tracker_run,                    \
+            peer_##release##_tracker_free, peer_##release##_dedup_new, peer_##release##_dedup_run,                     \
+            peer_##release##_dedup_free, peer_##release##_reassembler_new, peer_##release##_reassembler_run,           \
+            peer_##release##_reassembler_free, peer_##release##_session_new, peer_##release##_session_run,             \
+            peer_##release##_session_free                                                                              \
+    }
 
 const Release releases[] = {RELEASE("peer/flowscope-rs" BUILD, 0_3), RELEASE("peer/flowscope-rs-0.26" BUILD, 0_26)};
 
@@ -131,22 +124,21 @@ void ooo_drops(benchmark::State &state) {
         state.SkipWithError("the crate drops other segments");
 }
 
-/* Handshake before; then data frames of 1,400 bytes. The frame is built before the loop: its sequence number goes on. */
+/* Handshake before; then data frames of 1,400 bytes. The frame is built before the loop: its sequence number goes on.
+ */
 void passthrough(benchmark::State &state, const Release &release) {
     const uint32_t payload = 1400;
-    const Bytes handshake[] = {ethernet(0x0800, ipv4(CLIENT, SERVER, 6, tcp(1234, 80, 1000, 0, FS_TCP_SYN, 0))),
-                               ethernet(0x0800, ipv4(SERVER, CLIENT, 6,
-                                                     tcp(80, 1234, 5000, 1001, FS_TCP_SYN | FS_TCP_ACK, 0))),
-                               ethernet(0x0800, ipv4(CLIENT, SERVER, 6, tcp(1234, 80, 1001, 5001, FS_TCP_ACK, 0)))};
+    const Bytes handshake[] = {
+        ethernet(0x0800, ipv4(CLIENT, SERVER, 6, tcp(1234, 80, 1000, 0, FS_TCP_SYN, 0))),
+        ethernet(0x0800, ipv4(SERVER, CLIENT, 6, tcp(80, 1234, 5000, 1001, FS_TCP_SYN | FS_TCP_ACK, 0))),
+        ethernet(0x0800, ipv4(CLIENT, SERVER, 6, tcp(1234, 80, 1001, 5001, FS_TCP_ACK, 0)))};
     const peer_frame views[] = {peer_view(handshake[0]), peer_view(handshake[1]), peer_view(handshake[2])};
-    Bytes data = ethernet(
-        0x0800, ipv4(CLIENT, SERVER, 6, tcp(1234, 80, 1001, 5001, FS_TCP_PSH | FS_TCP_ACK, payload)));
+    Bytes data = ethernet(0x0800, ipv4(CLIENT, SERVER, 6, tcp(1234, 80, 1001, 5001, FS_TCP_PSH | FS_TCP_ACK, payload)));
     std::unique_ptr<peer_session, decltype(release.session_free)> session(release.session_new(views, 3),
                                                                           release.session_free);
     uint32_t sequence = 1001;
-    measure(state, [&] {
-        sequence = release.session_run(session.get(), data.data(), data.size(), payload, sequence, ROUND);
-    });
+    measure(state,
+            [&] { sequence = release.session_run(session.get(), data.data(), data.size(), payload, sequence, ROUND); });
 }
 
 const Bytes tcp4 = reference_tcp(1234, 18);
