@@ -59,6 +59,7 @@ def compare(replay, peer, capture, pairs, cpu):
     if not supports(replay, options):
         return {"missing": "flowscope-replay has no %s" % " ".join(options)}
     ours, theirs = [], []
+    cpu_seconds([replay, *options, capture], cpu)  # the capture is in memory for all that follow
     for _ in range(pairs):
         for command, times in (([replay, *options, capture], ours), (None, theirs)):
             with tempfile.TemporaryDirectory(prefix="flowscope-peer.") as folder:
