@@ -111,6 +111,25 @@ inline Bytes reference_tcp(unsigned port, size_t payload, uint32_t source = CLIE
     return ethernet(0x0800, ipv4(source, SERVER, 6, tcp(port, 80, 1000, 0, FS_TCP_PSH | FS_TCP_ACK, payload)));
 }
 
+/* n frames of n flows, told apart by port, then by address. */
+inline std::vector<Bytes> flows(size_t n, bool v6 = false) {
+    Bytes frame = v6 ? ethernet(0x86dd, ipv6(CLIENT, SERVER, 6, tcp(0, 80, 1000, 0, FS_TCP_PSH | FS_TCP_ACK, 1)))
+                     : reference_tcp(0, 1);
+    const size_t address_at = v6 ? 14 + 8 + 12 : 14 + 12, port_at = v6 ? 14 + 40 : 14 + 20;
+    std::vector<Bytes> all;
+    all.reserve(n);
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t address = CLIENT + static_cast<uint32_t>(i / 60000) * 256;
+        const uint32_t port = static_cast<uint32_t>(1024 + i % 60000);
+        for (size_t k = 0; k < 4; k++)
+            frame[address_at + k] = static_cast<uint8_t>(address >> (24 - 8 * k));
+        frame[port_at] = static_cast<uint8_t>(port >> 8);
+        frame[port_at + 1] = static_cast<uint8_t>(port);
+        all.push_back(frame);
+    }
+    return all;
+}
+
 inline fs_frame view(const Bytes &bytes) {
     fs_frame frame{};
     frame.data = bytes.data();
