@@ -16,22 +16,39 @@
 
 extern char **environ;
 
-static const char usage[] = "usage: flowscope-replay [option...] capture...\n"
-                            "  --stats            totals (default)\n"
-                            "  --flows            one CSV row a flow, in order of creation (also --flows=csv)\n"
-                            "  --frames           one CSV row a packet: frame, flow, side, state (also --frames=csv)\n"
-                            "  --time             read all into memory, then measure nanoseconds a frame\n"
-                            "  --repeat=N         rounds of --time (default 5)\n"
-                            "  --key=5tuple|ip|mac\n"
-                            "  --domain=WHAT[,…]  vlan, tunnel, interface: keep equal keys apart by these\n"
-                            "  --no-tunnels       look at the outermost packets only\n"
-                            "  --timeout-CLASS=SECONDS\n"
-                            "                     silence that ends a flow; CLASS: opening, tcp, closed, udp, other\n"
-                            "  --no-expiry        no flow ends by silence\n"
-                            "  --no-reassembly    leave TCP streams alone\n"
-                            "A capture is pcap or pcapng, as it is or packed by gzip; - is standard input.\n";
+static const char usage[] =
+    "usage: flowscope-replay [option...] capture...\n"
+    "  --stats            totals (default)\n"
+    "  --flows            one CSV row a flow, in order of creation (also --flows=csv)\n"
+    "  --export=FORMAT:PATH\n"
+    "                     flow records as csv, eve or zeek; several times; PATH - is standard output\n"
+    "  --community-seed=N seed of the Community ID (default 0)\n"
+    "  --frames           one CSV row a packet: frame, flow, side, state (also --frames=csv)\n"
+    "  --time             read all into memory, then measure nanoseconds a frame\n"
+    "  --repeat=N         rounds of --time (default 5)\n"
+    "  --key=5tuple|ip|mac\n"
+    "  --domain=WHAT[,…]  vlan, tunnel, interface: keep equal keys apart by these\n"
+    "  --no-tunnels       look at the outermost packets only\n"
+    "  --timeout-CLASS=SECONDS\n"
+    "                     silence that ends a flow; CLASS: opening, tcp, closed, udp, other,\n"
+    "                     udp-one-way, other-one-way\n"
+    "  --timeouts-like=NAME\n"
+    "                     all of them as flowscope, zeek or suricata has them\n"
+    "  --no-expiry        no flow ends by silence\n"
+    "  --no-reassembly    leave TCP streams alone\n"
+    "A capture is pcap or pcapng, as it is or packed by gzip; - is standard input.\n";
+
+enum { EXPORTS_MAX = 16 };
+
+struct export {
+    enum fs_record_format format;
+    const char *path;
+};
 
 struct options {
+    struct export exports[EXPORTS_MAX];
+    unsigned export_count;
+    uint16_t community_seed;
     bool stats, flows, frames, time, no_reassembly;
     unsigned repeat;
     uint64_t timeout_ns[FS_TIMEOUT_COUNT];
@@ -42,7 +59,13 @@ struct run {
     const struct options *options;
     struct fs_pipeline *pipeline;
     struct fs_flow_info *infos; /* ended flows, by id */
+    struct tags *tags;          /* the VLANs of their first packets */
     size_t count, room;
+    uint64_t first_ns, last_ns; /* of all frames */
+};
+
+struct tags {
+    uint16_t vlan[FS_VLAN_MAX];
 };
 
 #define NO_EXPIRY_NS (UINT64_MAX / 2)
@@ -54,75 +77,44 @@ static void fail(const char *what, const char *why) {
 
 /* ---- flows ---- */
 
+static void make_room(struct run *run, uint64_t id) {
+    if (id < run->room)
+        return;
+    size_t room = run->room ? run->room * 2 : 1024;
+    while (room <= id)
+        room *= 2;
+    struct fs_flow_info *infos = realloc(run->infos, room * sizeof *infos);
+    run->infos = infos ? infos : run->infos;
+    struct tags *tags = realloc(run->tags, room * sizeof *tags);
+    run->tags = tags ? tags : run->tags;
+    if (!infos || !tags)
+        fail("flows", "out of memory");
+    run->room = room;
+}
+
 static void keep(struct fs_tracker *tracker, const struct fs_event *event, void *user) {
     struct run *run = user;
     struct fs_flow_info info;
     fs_tracker_flow_info(tracker, event->flow, &info);
-    if (info.id >= run->room) {
-        size_t room = run->room ? run->room * 2 : 1024;
-        while (room <= info.id)
-            room *= 2;
-        struct fs_flow_info *infos = realloc(run->infos, room * sizeof *infos);
-        if (!infos)
-            fail("flows", "out of memory");
-        run->infos = infos;
-        run->room = room;
+    make_room(run, info.id);
+    if (event->kind == FS_EVENT_STARTED) {
+        memcpy(run->tags[info.id].vlan, event->packet->vlan, sizeof run->tags[info.id].vlan);
+        return;
     }
     run->infos[info.id] = info;
     run->count = info.id + 1 > run->count ? (size_t)info.id + 1 : run->count;
 }
 
-static unsigned group_of(const uint8_t address[16], int i) {
-    const uint8_t *at = address + (size_t)i * 2;
-    return (unsigned)(at[0] << 8 | at[1]);
-}
-
-static void format_address(const struct fs_flow_info *info, enum fs_side side, char text[64]) {
-    const uint8_t *a = info->key.address[fs_endpoint(info, side)];
-    switch (info->key.family) {
-    case FS_FAMILY_IPV4:
-        snprintf(text, 64, "%u.%u.%u.%u", a[0], a[1], a[2], a[3]);
-        return;
-    case FS_FAMILY_MAC:
-        snprintf(text, 64, "%02x:%02x:%02x:%02x:%02x:%02x", a[0], a[1], a[2], a[3], a[4], a[5]);
-        return;
-    case FS_FAMILY_IPV6:
-        break;
-    default:
-        snprintf(text, 64, "-");
-        return;
-    }
-    /* RFC 5952: the longest run of zero groups, of two at least, becomes "::". */
-    int best = -1, best_length = 1;
-    for (int i = 0; i < 8; i++) {
-        int length = 0;
-        while (i + length < 8 && group_of(a, i + length) == 0)
-            length++;
-        if (length > best_length) {
-            best = i;
-            best_length = length;
-        }
-    }
-    int used = 0;
-    for (int i = 0; i < 8; i++) {
-        if (i == best) {
-            used += snprintf(text + used, (size_t)(64 - used), "::");
-            i += best_length - 1;
-            continue;
-        }
-        const char *colon = used && text[used - 1] != ':' ? ":" : "";
-        used += snprintf(text + used, (size_t)(64 - used), "%s%x", colon, group_of(a, i));
-    }
+static void format_address(const struct fs_flow_info *info, enum fs_side side, char text[FS_ADDRESS_TEXT_SIZE]) {
+    fs_address_text((enum fs_family)info->key.family, info->key.address[fs_endpoint(info, side)], text);
 }
 
 static void print_marks(unsigned marks) {
-    static const char *const names[] = {"midstream",   "one-sided", "truncated",   "role-flipped",
-                                        "port-reused", "fragments", "history-full"};
     const char *separator = "";
-    for (unsigned bit = 0; bit < sizeof names / sizeof names[0]; bit++) {
-        if (!(marks >> bit & 1))
+    for (unsigned bit = 1; bit <= FS_MARK_HISTORY_FULL; bit <<= 1) {
+        if (!(marks & bit))
             continue;
-        printf("%s%s", separator, names[bit]);
+        printf("%s%s", separator, fs_flow_mark_slug(bit));
         separator = "+";
     }
     fputs(marks ? "," : "-,", stdout);
@@ -159,7 +151,7 @@ static void print_rtt(const struct fs_rtt *rtt) {
 }
 
 static void print_flow(const struct fs_flow_info *info) {
-    char initiator[64], responder[64];
+    char initiator[FS_ADDRESS_TEXT_SIZE], responder[FS_ADDRESS_TEXT_SIZE];
     format_address(info, FS_INITIATOR, initiator);
     format_address(info, FS_RESPONDER, responder);
     printf("%" PRIu64 ",", info->id);
@@ -195,6 +187,42 @@ static void print_flows(const struct run *run) {
          "rtt_max_i,rtt_min_r,rtt_mean_r,rtt_max_r,retrans_i,retrans_r,zero_windows_i,zero_windows_r");
     for (size_t id = 0; id < run->count; id++)
         print_flow(&run->infos[id]);
+}
+
+/* ---- records ---- */
+
+static int write_line(const char *bytes, size_t length, void *user) {
+    return fwrite(bytes, 1, length, user) == length ? 0 : -1;
+}
+
+static void write_record(struct fs_record_writer *writer, const struct run *run, size_t id) {
+    struct fs_record_flow record;
+    fs_record_from_flow(&record, &run->infos[id]);
+    memcpy(record.vlan, run->tags[id].vlan, sizeof record.vlan);
+    if (run->infos[id].parent != FS_NO_FLOW)
+        fs_record_add_parent(&record, &run->infos[run->infos[id].parent], writer->options.uid_seed);
+    fs_record_write(writer, &record);
+}
+
+static void export_to(const struct run *run, const struct export *target) {
+    bool standard = strcmp(target->path, "-") == 0;
+    FILE *file = standard ? stdout : fopen(target->path, "wb");
+    if (!file)
+        fail(target->path, strerror(errno));
+    struct fs_record_options options = {.format = target->format,
+                                        .write = write_line,
+                                        .user = file,
+                                        .community_id_seed = run->options->community_seed,
+                                        .open_ns = run->first_ns};
+    struct fs_record_writer writer;
+    fs_record_begin(&writer, &options);
+    for (size_t id = 0; id < run->count; id++)
+        write_record(&writer, run, id);
+    fs_record_end(&writer, run->last_ns);
+    if (writer.failed || fflush(file) != 0)
+        fail(target->path, strerror(errno));
+    if (!standard && fclose(file) != 0)
+        fail(target->path, strerror(errno));
 }
 
 /* ---- totals ---- */
@@ -329,6 +357,11 @@ static bool next_frame(struct capture *capture, uint32_t number, struct fs_frame
     return true;
 }
 
+static void note_time(struct run *run, uint64_t time_ns) {
+    run->first_ns = run->first_ns && run->first_ns < time_ns ? run->first_ns : time_ns;
+    run->last_ns = run->last_ns > time_ns ? run->last_ns : time_ns;
+}
+
 static void run_frame(struct run *run, const struct fs_frame *frame) {
     struct fs_packet packets[FS_EXTRACT_MAX];
     struct fs_verdict verdicts[FS_EXTRACT_MAX];
@@ -352,6 +385,7 @@ static uint32_t replay(struct run *run, const char *path, uint32_t number) {
     open_capture(&capture, path);
     while (next_frame(&capture, number + 1, &frame)) {
         number++;
+        note_time(run, frame.time_ns);
         run_frame(run, &frame);
     }
     return number;
@@ -394,8 +428,8 @@ static struct fs_pipeline *make_pipeline(struct run *run) {
     config.reassemble = !run->options->no_reassembly;
     memcpy(config.tracker.timeout_ns, run->options->timeout_ns, sizeof config.tracker.timeout_ns);
     config.tracker.events = 0;
-    if (run->options->flows) {
-        config.tracker.events = 1U << FS_EVENT_ENDED;
+    if (run->options->flows || run->options->export_count) {
+        config.tracker.events = 1U << FS_EVENT_STARTED | 1U << FS_EVENT_ENDED;
         config.tracker.on_event = keep;
         config.tracker.user = run;
     }
@@ -478,7 +512,9 @@ static const char *const timeout_classes[FS_TIMEOUT_COUNT] = {[FS_TIMEOUT_TCP_OP
                                                               [FS_TIMEOUT_TCP] = "tcp",
                                                               [FS_TIMEOUT_TCP_CLOSED] = "closed",
                                                               [FS_TIMEOUT_UDP] = "udp",
-                                                              [FS_TIMEOUT_OTHER] = "other"};
+                                                              [FS_TIMEOUT_OTHER] = "other",
+                                                              [FS_TIMEOUT_UDP_ONE_WAY] = "udp-one-way",
+                                                              [FS_TIMEOUT_OTHER_ONE_WAY] = "other-one-way"};
 
 /* CLASS=SECONDS */
 static bool set_timeout(struct options *options, const char *value) {
@@ -495,9 +531,40 @@ static bool set_timeout(struct options *options, const char *value) {
             timeout_classes[i][equals - value] != '\0')
             continue;
         options->timeout_ns[i] = seconds * 1000000000;
-        return seconds > 0 || i == FS_TIMEOUT_TCP_CLOSED;
+        return seconds > 0 || i == FS_TIMEOUT_TCP_CLOSED || i >= FS_TIMEOUT_UDP_ONE_WAY;
     }
     return false;
+}
+
+static bool set_timeouts_like(struct options *options, const char *name) {
+    struct fs_tracker_config config;
+    if (fs_timeouts_like(&config, name) != FS_OK)
+        return false;
+    memcpy(options->timeout_ns, config.timeout_ns, sizeof options->timeout_ns);
+    return true;
+}
+
+static bool add_export(struct options *options, const char *value) {
+    const char *colon = strchr(value, ':');
+    if (!colon || colon[1] == '\0' || options->export_count == EXPORTS_MAX)
+        return false;
+    for (int format = 0; format < FS_RECORD_FORMAT_COUNT; format++) {
+        const char *name = fs_record_format_name(format);
+        if (strlen(name) != (size_t)(colon - value) || strncmp(value, name, strlen(name)) != 0)
+            continue;
+        options->exports[options->export_count++] = (struct export){(enum fs_record_format)format, colon + 1};
+        return true;
+    }
+    return false;
+}
+
+static bool set_community_seed(struct options *options, const char *value) {
+    char *end;
+    unsigned long seed = strtoul(value, &end, 10);
+    if (*value < '0' || *value > '9' || *end != '\0' || seed > UINT16_MAX)
+        return false;
+    options->community_seed = (uint16_t)seed;
+    return true;
 }
 
 static bool parse_option(struct options *options, const char *option) {
@@ -522,6 +589,12 @@ static bool parse_option(struct options *options, const char *option) {
             options->timeout_ns[i] = NO_EXPIRY_NS;
         return true;
     }
+    if (strncmp(option, "--export=", 9) == 0)
+        return add_export(options, option + 9);
+    if (strncmp(option, "--community-seed=", 17) == 0)
+        return set_community_seed(options, option + 17);
+    if (strncmp(option, "--timeouts-like=", 16) == 0)
+        return set_timeouts_like(options, option + 16);
     if (strncmp(option, "--key=", 6) == 0)
         return set_key(options, option + 6);
     if (strncmp(option, "--timeout-", 10) == 0)
@@ -552,6 +625,7 @@ int main(int argc, char **argv) {
     if (options.time) {
         measure(&run, argv + first, argc - first);
         free(run.infos);
+        free(run.tags);
         return 0;
     }
     run.pipeline = make_pipeline(&run);
@@ -563,10 +637,13 @@ int main(int argc, char **argv) {
     fs_pipeline_finish(run.pipeline);
     if (options.flows)
         print_flows(&run);
-    if (options.stats || !(options.flows || options.frames))
+    for (unsigned i = 0; i < options.export_count; i++)
+        export_to(&run, &options.exports[i]);
+    if (options.stats || !(options.flows || options.frames || options.export_count))
         print_stats(run.pipeline);
     fs_pipeline_free(run.pipeline);
     free(run.infos);
+    free(run.tags);
     if (ferror(stdout) || fflush(stdout) != 0)
         fail("standard output", strerror(errno));
     return 0;

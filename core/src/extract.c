@@ -72,6 +72,8 @@ static struct fs_packet *begin(struct fs__walk *walk) {
     packet->time_ns = walk->frame->time_ns;
     packet->frame = walk->frame->number;
     packet->wire_len = walk->wire_len;
+    packet->vlan[0] = walk->vlan[0];
+    packet->vlan[1] = walk->vlan[1];
     return packet;
 }
 
@@ -141,7 +143,7 @@ static void set_key(const struct fs__walk *walk, struct fs_packet *packet, const
     key->protocol = tuple ? ip->protocol : 0;
     key->family = ip->family;
     key->kind = (uint8_t)walk->config->key;
-    key->reserved = 0;
+    key->requester = 0;
     packet->orientation = reverse ? FS_REVERSE : FS_FORWARD;
 }
 
@@ -181,7 +183,7 @@ int fs__walk_other(struct fs__walk *walk) {
 /* What is behind the tunnel's headers, `bytes` of them, comes next. */
 static void enter_tunnel(struct fs__walk *walk, uint32_t bytes) {
     walk->at += bytes;
-    walk->tags = 0;
+    fs__no_tags(walk);
     walk->source = walk->destination = NULL;
     walk->has_tunnel_number = false;
 }
@@ -836,6 +838,7 @@ struct straight {
     uint32_t ip, transport, end; /* offsets; `end` of the IP packet */
     uint32_t captured;           /* bytes of the frame up to `end` that are there */
     uint32_t flow_label;
+    uint16_t vlan[FS_VLAN_MAX];
     uint16_t flags;
     uint8_t family, protocol, ttl;
 };
@@ -847,7 +850,9 @@ static inline bool straight_ip(struct straight *way, const struct fs_frame *fram
     if (frame->captured < at + IPV4 + LEAST)
         return false;
     uint16_t type = fs__be16(data + 12);
-    while ((type == FS__ETHERTYPE_VLAN || type == FS__ETHERTYPE_QINQ) && at < 22) {
+    way->vlan[0] = way->vlan[1] = 0;
+    for (int i = 0; (type == FS__ETHERTYPE_VLAN || type == FS__ETHERTYPE_QINQ) && i < FS_VLAN_MAX; i++) {
+        way->vlan[i] = fs__be16(data + at) & 0xfff;
         type = fs__be16(data + at + 2);
         at += 4;
     }
@@ -932,7 +937,7 @@ static bool extract_straight(const struct fs_extract_config *config, const struc
     packet->key.protocol = way.protocol;
     packet->key.family = way.family;
     packet->key.kind = FS_KEY_5TUPLE;
-    packet->key.reserved = 0;
+    packet->key.requester = 0;
     packet->frame = frame->number;
     packet->flags = way.flags;
     packet->ttl = way.ttl;
@@ -943,6 +948,8 @@ static bool extract_straight(const struct fs_extract_config *config, const struc
     packet->payload_captured = there < packet->payload_len ? there : packet->payload_len;
     packet->payload = packet->payload_captured ? way.data + payload : NULL;
     packet->flow_label = way.flow_label;
+    packet->vlan[0] = way.vlan[0];
+    packet->vlan[1] = way.vlan[1];
     return true;
 }
 
@@ -964,7 +971,7 @@ int fs_extract(const struct fs_extract_config *config, const struct fs_frame *fr
     walk.has_tunnel_number = false;
     walk.tunnel_number = 0;
     walk.source = walk.destination = NULL;
-    walk.tags = 0;
+    fs__no_tags(&walk);
     if (config->domain & FS_DOMAIN_INTERFACE)
         walk.domain = fs_domain_mix(0, FS_DOMAIN_INTERFACE, frame->interface);
     int error = fs__walk_link(&walk);

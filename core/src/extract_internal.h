@@ -28,7 +28,9 @@ struct fs__walk {
     uint64_t tunnel_number;
     const uint8_t *source; /* link-layer addresses of six bytes, or NULL */
     const uint8_t *destination;
-    unsigned tags; /* VLAN tags and labels since the last tunnel */
+    unsigned tags;  /* VLAN tags and labels since the last tunnel */
+    unsigned vlans; /* of these, VLAN tags */
+    uint16_t vlan[FS_VLAN_MAX];
 };
 
 enum fs__ethertype {
@@ -69,6 +71,11 @@ static inline void fs__set_end(struct fs__walk *walk, uint32_t end) {
     walk->end = end;
     if (walk->captured > end)
         walk->captured = end;
+}
+
+static inline void fs__no_tags(struct fs__walk *walk) {
+    walk->tags = walk->vlans = 0;
+    walk->vlan[0] = walk->vlan[1] = 0;
 }
 
 /* All return 0 if the walk gave a descriptor, else a negated enum fs_reject. */

@@ -24,8 +24,11 @@ static int vlan_tags(struct fs__walk *walk, uint16_t *type) {
             return -FS_REJECT_DEPTH;
         if (!fs__has(walk, 4))
             return -FS_REJECT_SHORT_LINK;
+        uint16_t id = fs__be16(fs__here(walk)) & 0xfff;
         if (walk->config->domain & FS_DOMAIN_VLAN)
-            walk->domain = fs_domain_mix(walk->domain, FS_DOMAIN_VLAN, fs__be16(fs__here(walk)) & 0xfff);
+            walk->domain = fs_domain_mix(walk->domain, FS_DOMAIN_VLAN, id);
+        if (walk->vlans < FS_VLAN_MAX)
+            walk->vlan[walk->vlans++] = id;
         *type = fs__be16(fs__here(walk) + 2);
         walk->at += 4;
     }

@@ -22,9 +22,9 @@ struct fs_tracker {
     struct fs__memory memory;
     struct fs_tracker_config config;
     struct fs__flow_table table;
-    uint32_t hot;      /* flow of the packet before, looked at first: packets come in bursts */
-    uint32_t ending;   /* flow whose ended event is being sent, or FS__NONE */
-    uint8_t ending_as; /* its enum fs_end */
+    uint32_t hot;                 /* flow of the packet before, looked at first: packets come in bursts */
+    uint32_t ending;              /* flow whose ended event is being sent, or FS__NONE */
+    uint8_t ending_as, ending_by; /* its enum fs_end, and what made it go */
     uint64_t next_id;
     struct fs_tracker_stats stats;
     struct fs__expiry expiry;
@@ -53,7 +53,7 @@ static void set_timeout_class(struct fs__flow *flow, unsigned class) {
     flow->bits = (uint8_t)(rest | class << FS__CLASS_SHIFT);
 }
 
-static unsigned class_for(const struct fs__flow *flow) {
+static unsigned class_for(const struct fs_tracker *tracker, const struct fs__flow *flow) {
     if (flow->tcp != FS__NONE) {
         if (flow->state >= FS_STATE_CLOSED)
             return FS_TIMEOUT_TCP_CLOSED;
@@ -61,6 +61,9 @@ static unsigned class_for(const struct fs__flow *flow) {
         return opening ? FS_TIMEOUT_TCP_OPENING : FS_TIMEOUT_TCP;
     }
     bool udp = flow->key.protocol == FS_PROTO_UDP || flow->key.protocol == FS_PROTO_UDPLITE;
+    unsigned one_way = udp ? FS_TIMEOUT_UDP_ONE_WAY : FS_TIMEOUT_OTHER_ONE_WAY;
+    if (flow->state == FS_STATE_ONE_WAY && tracker->config.timeout_ns[one_way])
+        return one_way;
     return udp ? FS_TIMEOUT_UDP : FS_TIMEOUT_OTHER;
 }
 
@@ -119,6 +122,7 @@ static void end_unlinked(struct fs_tracker *tracker, uint32_t number, enum fs_en
                                  .end = (uint8_t)end};
         tracker->ending = number;
         tracker->ending_as = (uint8_t)end;
+        tracker->ending_by = (uint8_t)otherwise;
         emit(tracker, &event);
         tracker->ending = FS__NONE;
     }
@@ -340,7 +344,7 @@ static uint32_t create(struct fs_tracker *tracker, const struct fs_packet *packe
     if (tracker->table.has_extra)
         begin_extra(tracker, number, packet);
     bool opening = (packet->flags & FS_PACKET_HAS_TCP) && (packet->tcp.flags & FS_TCP_SYN);
-    set_timeout_class(flow, is_tcp && opening ? FS_TIMEOUT_TCP_OPENING : class_for(flow));
+    set_timeout_class(flow, is_tcp && opening ? FS_TIMEOUT_TCP_OPENING : class_for(tracker, flow));
     fs__flow_table_enter(&tracker->table, number, tag_of(tracker, &packet->key));
     fs__expiry_link(&tracker->expiry, number, deadline_of(tracker, number));
     tracker->stats.created++;
@@ -497,7 +501,7 @@ static void emit_packet(struct fs_tracker *tracker, uint32_t number, const struc
 
 /* A change of state may change the timeout. A longer one is found out when the wheel gets there. */
 static void renew_timeout(struct fs_tracker *tracker, uint32_t number, struct fs__flow *flow) {
-    unsigned class = class_for(flow);
+    unsigned class = class_for(tracker, flow);
     if (class == timeout_class(flow))
         return;
     uint64_t before = timeout_of(tracker, number, flow);
@@ -782,9 +786,10 @@ static void copy_info(const struct fs_tracker *tracker, uint32_t number, struct 
         info->marks |= FS_MARK_ONE_SIDED;
     info->state = flow->state;
     info->end = tracker->ending == number ? tracker->ending_as : FS_END_LIVE;
+    info->ended_by = tracker->ending == number ? tracker->ending_by : FS_END_LIVE;
     info->initiator_orientation = flow->bits & FS__ORIENTATION;
     info->is_tcp = flow->tcp != FS__NONE;
-    info->handshake_syn_ns = info->handshake_ack_ns = FS_NO_TIME;
+    info->handshake_syn_ns = info->handshake_ack_ns = info->closed_ns = FS_NO_TIME;
     if (info->is_tcp)
         fs__tcp_info(fs__tcp_at(table, flow->tcp), fs__tcp_more_at(table, flow->tcp), info);
     else
@@ -854,14 +859,34 @@ size_t fs__tracker_longest_probe(const struct fs_tracker *tracker) {
 
 /* ---- creation ---- */
 
+/* In seconds, in the order of enum fs_timeout_class. */
+static const struct {
+    const char *name;
+    uint16_t seconds[FS_TIMEOUT_COUNT];
+} timeouts_of[] = {
+    {"flowscope", {60, 300, 60, 60, 30, 0, 0}},
+    /* scripts/base/init-bare.zeek: tcp_attempt_delay 5 s, tcp_inactivity_timeout 5 min, tcp_close_delay 5 s,
+     * udp_inactivity_timeout, icmp_inactivity_timeout and unknown_ip_inactivity_timeout 1 min. */
+    {"zeek", {5, 300, 5, 60, 60, 0, 0}},
+    /* suricata.yaml.in, flow-timeouts: tcp new 60, established 600, closed 60; udp, icmp and default new 30,
+     * established 300. */
+    {"suricata", {60, 600, 60, 300, 300, 30, 30}},
+};
+
+int fs_timeouts_like(struct fs_tracker_config *config, const char *name) {
+    for (size_t i = 0; i < sizeof timeouts_of / sizeof timeouts_of[0]; i++) {
+        if (strcmp(name, timeouts_of[i].name) != 0)
+            continue;
+        for (unsigned class = 0; class < FS_TIMEOUT_COUNT; class ++)
+            config->timeout_ns[class] = timeouts_of[i].seconds[class] * (uint64_t)1000000000;
+        return FS_OK;
+    }
+    return FS_ERR_INVALID;
+}
+
 void fs_tracker_config_defaults(struct fs_tracker_config *config) {
-    const uint64_t second = 1000000000;
     memset(config, 0, sizeof *config);
-    config->timeout_ns[FS_TIMEOUT_TCP_OPENING] = 60 * second;
-    config->timeout_ns[FS_TIMEOUT_TCP] = 300 * second;
-    config->timeout_ns[FS_TIMEOUT_TCP_CLOSED] = 60 * second;
-    config->timeout_ns[FS_TIMEOUT_UDP] = 60 * second;
-    config->timeout_ns[FS_TIMEOUT_OTHER] = 30 * second;
+    (void)fs_timeouts_like(config, "flowscope");
     config->max_flows = 1000000;
     config->auto_sweep = true;
     config->roles_by_syn = true;
@@ -872,7 +897,8 @@ static bool config_is_valid(const struct fs_tracker_config *config) {
     if (config->max_flows < 1 || config->max_flows > FS_MAX_FLOWS)
         return false;
     for (unsigned i = 0; i < FS_TIMEOUT_COUNT; i++) {
-        if (config->timeout_ns[i] == 0 && i != FS_TIMEOUT_TCP_CLOSED)
+        bool may_be_zero = i == FS_TIMEOUT_TCP_CLOSED || i == FS_TIMEOUT_UDP_ONE_WAY || i == FS_TIMEOUT_OTHER_ONE_WAY;
+        if (config->timeout_ns[i] == 0 && !may_be_zero)
             return false;
     }
     return !(config->events >> FS_EVENT_COUNT);

@@ -594,6 +594,26 @@ static struct bytes in_vlan(unsigned id) {
     return bytes;
 }
 
+/* Outermost first; priority bits are no part of it; what does not fit is left out. Both ways of reading agree. */
+static void test_vlans(void **state) {
+    (void)state;
+    for (unsigned tags = 0; tags <= 3; tags++) {
+        struct bytes bytes = tcp_in_ipv4();
+        for (unsigned i = tags; i > 0; i--)
+            tag(&bytes, 0xe000 | (i * 10), i == tags ? 0x0800 : 0x8100);
+        ethernet(&bytes, tags ? 0x8100 : 0x0800);
+        for (unsigned domain = 0; domain <= FS_DOMAIN_VLAN; domain += FS_DOMAIN_VLAN) {
+            struct fs_extract_config config = defaults();
+            config.domain = domain; /* which is read by the walk */
+            struct result result = run_cut(&bytes, FS_LINK_ETHERNET, &config, length_of(&bytes));
+            assert_int_equal(result.count, 1);
+            assert_int_equal(result.packets[0].vlan[0], tags > 0 ? 10 : 0);
+            assert_int_equal(result.packets[0].vlan[1], tags > 1 ? 20 : 0);
+            free(result.copy);
+        }
+    }
+}
+
 static void test_domains(void **state) {
     (void)state;
     assert_int_equal(domain_of(in_vlan(5), 0), 0);
@@ -1253,6 +1273,9 @@ static void test_nested_domains(void **state) {
     assert_int_equal(result.count, 2);
     assert_int_equal(result.packets[0].key.domain, outer);
     assert_int_equal(result.packets[1].key.domain, inner);
+    assert_int_equal(result.packets[0].vlan[0], 5);
+    assert_int_equal(result.packets[0].vlan[1], 0);
+    assert_int_equal(result.packets[1].vlan[0], 9);
     free(result.copy);
     /* a tunnel without a number has no part, also inside one that has */
     bytes = tcp_in_ipv4();
@@ -1373,6 +1396,7 @@ static void assert_same_packet(const struct fs_packet *a, const struct fs_packet
     assert_int_equal(a->payload_captured, b->payload_captured);
     assert_ptr_equal(a->payload, b->payload);
     assert_int_equal(a->flow_label, b->flow_label);
+    assert_memory_equal(a->vlan, b->vlan, sizeof a->vlan);
     if (a->flags & FS_PACKET_HAS_TCP)
         assert_memory_equal(&a->tcp, &b->tcp,
                             offsetof(struct fs_tcp, sack) + a->tcp.sack_count * sizeof a->tcp.sack[0]);
@@ -1546,6 +1570,7 @@ int main(void) {
         cmocka_unit_test(test_udp_length),
         cmocka_unit_test(test_icmp_error_quotes),
         cmocka_unit_test(test_other_protocols),
+        cmocka_unit_test(test_vlans),
         cmocka_unit_test(test_domains),
         cmocka_unit_test(test_key_kinds),
         cmocka_unit_test(test_rejects),

@@ -480,6 +480,7 @@ static bool same_tcp(const char *what, const struct fs_tcp_side *got, const stru
     SAME(what, *got, *expected, window_minimum);
     SAME(what, *got, *expected, window_maximum);
     SAME(what, *got, *expected, window_scale);
+    SAME(what, *got, *expected, acknowledged);
     SAME(what, *got, *expected, zero_windows);
     SAME(what, *got, *expected, retransmissions);
     return same_rtt(what, &got->rtt, &expected->rtt);
@@ -491,6 +492,7 @@ static bool same_info(const struct fs_flow_info *got, const struct fs_flow_info 
     SAME(what, *got, *expected, id);
     SAME(what, *got, *expected, state);
     SAME(what, *got, *expected, end);
+    SAME(what, *got, *expected, ended_by);
     if (strcmp(got->history, expected->history) != 0) {
         return differs("%s: history is %s, the model says %s", what, got->history, expected->history);
     }
@@ -521,6 +523,7 @@ static bool same_info(const struct fs_flow_info *got, const struct fs_flow_info 
     if (expected->is_tcp) {
         SAME(what, *got, *expected, handshake_syn_ns);
         SAME(what, *got, *expected, handshake_ack_ns);
+        SAME(what, *got, *expected, closed_ns);
     }
     return true;
 }

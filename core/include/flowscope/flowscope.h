@@ -6,6 +6,7 @@
 #define FLOWSCOPE_FLOWSCOPE_H
 
 #include "flowscope/allocator.h"
+#include "flowscope/community_id.h"
 #include "flowscope/error.h"
 #include "flowscope/extract.h"
 #include "flowscope/flow.h"
@@ -13,6 +14,7 @@
 #include "flowscope/packet.h"
 #include "flowscope/pipeline.h"
 #include "flowscope/reassembler.h"
+#include "flowscope/record.h"
 #include "flowscope/stream_buffer.h"
 #include "flowscope/tracker.h"
 #include "flowscope/version.h"

@@ -77,6 +77,8 @@ enum fs_packet_flag {
     FS_PACKET_FLOW_LABEL = 0x0100      /**< IPv6: fs_packet.flow_label is valid */
 };
 
+enum { FS_VLAN_MAX = 2 /**< VLAN ids that a packet descriptor holds */ };
+
 struct fs_packet {
     uint64_t time_ns;    /**< capture time, nanoseconds since the Unix epoch; may step backwards */
     struct fs_key key;   /**< canonical order, domain included */
@@ -88,11 +90,12 @@ struct fs_packet {
     /** IP header and all that follows it, as the IP header says; without IP
      * all that follows the header with the link-layer addresses. */
     uint32_t ip_len;
-    uint32_t payload_len;      /**< bytes above the transport header; above IP where there is none */
-    uint32_t payload_captured; /**< how many of these are at `payload`, at most payload_len */
-    const uint8_t *payload;    /**< borrowed; NULL if payload_captured is 0 */
-    uint32_t flow_label;       /**< 20 bits; see FS_PACKET_FLOW_LABEL */
-    struct fs_tcp tcp;         /**< undefined without FS_PACKET_HAS_TCP */
+    uint32_t payload_len;       /**< bytes above the transport header; above IP where there is none */
+    uint32_t payload_captured;  /**< how many of these are at `payload`, at most payload_len */
+    const uint8_t *payload;     /**< borrowed; NULL if payload_captured is 0 */
+    uint32_t flow_label;        /**< 20 bits; see FS_PACKET_FLOW_LABEL */
+    uint16_t vlan[FS_VLAN_MAX]; /**< ids of the outermost VLAN tags of the frame that holds the packet; 0 where none */
+    struct fs_tcp tcp;          /**< undefined without FS_PACKET_HAS_TCP */
 };
 
 /** Read a TCP header of `length` >= 20 bytes, options included, where `length` is what was captured of it.

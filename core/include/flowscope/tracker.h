@@ -35,6 +35,8 @@ enum fs_timeout_class {
     FS_TIMEOUT_TCP_CLOSED,      /**< tombstone of a closed or reset connection; default 60 s; 0 ends it at once */
     FS_TIMEOUT_UDP,             /**< UDP and UDP-Lite; default 60 s */
     FS_TIMEOUT_OTHER,           /**< everything else; default 30 s */
+    FS_TIMEOUT_UDP_ONE_WAY,     /**< FS_TIMEOUT_UDP before an answer; default 0: the same */
+    FS_TIMEOUT_OTHER_ONE_WAY,   /**< FS_TIMEOUT_OTHER before an answer; default 0: the same */
     FS_TIMEOUT_COUNT
 };
 
@@ -131,6 +133,11 @@ struct fs_tracker_stats {
 
 /** Fill `config` with the defaults named above. */
 void fs_tracker_config_defaults(struct fs_tracker_config *config);
+
+/** Set the timeouts of `config` to the defaults of the system `name`: "flowscope", "zeek" or "suricata". Returns 0, or
+ * FS_ERR_INVALID for another name, with nothing changed. docs/records.md says where they differ from what these systems
+ * do. */
+int fs_timeouts_like(struct fs_tracker_config *config, const char *name);
 
 /** Create a tracker. `config` and `allocator` may be NULL for defaults. Returns NULL without memory or if a
  * value is out of range. */
