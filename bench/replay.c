@@ -24,6 +24,12 @@ static const char usage[] =
     "                     flow records as csv, eve or zeek; several times; PATH - is standard output\n"
     "  --community-seed=N seed of the Community ID (default 0)\n"
     "  --frames           one CSV row a packet: frame, flow, side, state (also --frames=csv)\n"
+    "  --duplicates[=MODE]\n"
+    "                     one CSV row a duplicate, and nothing else; MODE: exact (default), routed,\n"
+    "                     rewritten\n"
+    "  --duplicate-window=NS    how far apart copies are at most, in all modes\n"
+    "  --duplicate-capacity=N   frames that are remembered\n"
+    "  --duplicate-compare=N    bytes that are kept to compare frames (default 0)\n"
     "  --time             read all into memory, then measure nanoseconds a frame\n"
     "  --repeat=N         rounds of --time (default 5)\n"
     "  --key=5tuple|ip|mac\n"
@@ -49,14 +55,16 @@ struct options {
     struct export exports[EXPORTS_MAX];
     unsigned export_count;
     uint16_t community_seed;
-    bool stats, flows, frames, time, no_reassembly;
+    bool stats, flows, frames, time, no_reassembly, duplicates;
     unsigned repeat;
     uint64_t timeout_ns[FS_TIMEOUT_COUNT];
     struct fs_extract_config extract;
+    struct fs_dedup_config dedup;
 };
 
 struct run {
     const struct options *options;
+    struct fs_dedup *dedup; /* NULL: not asked for */
     struct fs_pipeline *pipeline;
     struct fs_flow_info *infos; /* ended flows, by id */
     struct tags *tags;          /* the VLANs of their first packets */
@@ -362,10 +370,47 @@ static void note_time(struct run *run, uint64_t time_ns) {
     run->last_ns = run->last_ns > time_ns ? run->last_ns : time_ns;
 }
 
+/* ---- duplicates ---- */
+
+static void print_bits(unsigned bits, const char *(*name)(unsigned)) {
+    const char *separator = "";
+    for (unsigned bit = 1; bit <= bits; bit <<= 1) {
+        if (!(bits & bit))
+            continue;
+        printf("%s%s", separator, name(bit));
+        separator = "+";
+    }
+    fputs(bits ? "" : "-", stdout);
+}
+
+static void print_duplicate(uint32_t frame, const struct fs_dedup_result *result) {
+    printf("%u,%u,%u,%s,%s,", frame, result->original, result->previous, fs_dedup_mode_name(result->mode),
+           fs_dedup_evidence_name(result->evidence));
+    print_bits(result->grounds, fs_dedup_ground_name);
+    printf(",%" PRId64 ",", result->delta_ns);
+    if (result->hops != FS_DEDUP_NO_HOPS)
+        printf("%d", result->hops);
+    fputs(",", stdout);
+    print_bits(result->differences, fs_dedup_difference_name);
+    fputs("\n", stdout);
+}
+
+static void check_duplicate(struct run *run, const struct fs_frame *frame, const struct fs_packet *packets, int count) {
+    struct fs_dedup_frame dedup_frame;
+    struct fs_dedup_result result;
+    fs_dedup_frame_set(&dedup_frame, frame, packets, count);
+    if (fs_dedup_check(run->dedup, &dedup_frame, &result) == FS_DEDUP_DUPLICATE)
+        print_duplicate(frame->number, &result);
+}
+
 static void run_frame(struct run *run, const struct fs_frame *frame) {
     struct fs_packet packets[FS_EXTRACT_MAX];
     struct fs_verdict verdicts[FS_EXTRACT_MAX];
     int count = fs_extract(&run->options->extract, frame, packets);
+    if (run->dedup) {
+        check_duplicate(run, frame, packets, count);
+        return;
+    }
     if (count <= 0) {
         fs_pipeline_reject(run->pipeline, -count, frame->wire_len);
         return;
@@ -567,7 +612,40 @@ static bool set_community_seed(struct options *options, const char *value) {
     return true;
 }
 
+static bool set_number(uint64_t *number, const char *value) {
+    char *end;
+    errno = 0;
+    unsigned long long read = strtoull(value, &end, 10);
+    *number = read;
+    return *value >= '0' && *value <= '9' && *end == '\0' && !errno;
+}
+
+static bool set_duplicates(struct options *options, const char *option) {
+    uint64_t number = 0;
+    if (strncmp(option, "=", 1) == 0) {
+        int mode = fs_dedup_mode_from_name(option + 1);
+        options->dedup.mode = (enum fs_dedup_mode)mode;
+        return options->duplicates = mode >= 0;
+    }
+    if (strncmp(option, "-window=", 8) == 0 && set_number(&number, option + 8)) {
+        options->dedup.exact_window_ns = options->dedup.routed_window_ns = number;
+        return true;
+    }
+    if (strncmp(option, "-capacity=", 10) == 0 && set_number(&number, option + 10) && number >= 1 &&
+        number <= FS_DEDUP_CAPACITY_MAX) {
+        options->dedup.capacity = (uint32_t)number;
+        return true;
+    }
+    return strncmp(option, "-compare=", 9) == 0 && set_number(&options->dedup.compare_bytes, option + 9);
+}
+
 static bool parse_option(struct options *options, const char *option) {
+    if (strcmp(option, "--duplicates") == 0)
+        return options->duplicates = true;
+    if (strncmp(option, "--duplicates", 12) == 0)
+        return set_duplicates(options, option + 12);
+    if (strncmp(option, "--duplicate", 11) == 0)
+        return set_duplicates(options, option + 11);
     if (strcmp(option, "--stats") == 0)
         return options->stats = true;
     if (strcmp(option, "--flows") == 0 || strcmp(option, "--flows=csv") == 0)
@@ -606,6 +684,7 @@ static bool parse_option(struct options *options, const char *option) {
 
 int main(int argc, char **argv) {
     struct options options = {.repeat = 5};
+    fs_dedup_config_defaults(&options.dedup);
     fs_extract_config_defaults(&options.extract);
     struct fs_tracker_config defaults;
     fs_tracker_config_defaults(&defaults);
@@ -629,19 +708,26 @@ int main(int argc, char **argv) {
         return 0;
     }
     run.pipeline = make_pipeline(&run);
-    if (options.frames)
+    if (options.duplicates) {
+        run.dedup = fs_dedup_new(&options.dedup, NULL);
+        if (!run.dedup)
+            fail("--duplicates", "out of memory");
+        puts("frame,original,previous,mode,evidence,grounds,delta_ns,hops,differences");
+    }
+    if (options.frames && !options.duplicates)
         puts("frame,flow,side,state,quoted");
     uint32_t number = 0;
     for (int i = first; i < argc; i++)
         number = replay(&run, argv[i], number);
     fs_pipeline_finish(run.pipeline);
-    if (options.flows)
+    if (options.flows && !options.duplicates)
         print_flows(&run);
-    for (unsigned i = 0; i < options.export_count; i++)
+    for (unsigned i = 0; i < options.export_count && !options.duplicates; i++)
         export_to(&run, &options.exports[i]);
-    if (options.stats || !(options.flows || options.frames || options.export_count))
+    if (!options.duplicates && (options.stats || !(options.flows || options.frames || options.export_count)))
         print_stats(run.pipeline);
     fs_pipeline_free(run.pipeline);
+    fs_dedup_free(run.dedup);
     free(run.infos);
     free(run.tags);
     if (ferror(stdout) || fflush(stdout) != 0)

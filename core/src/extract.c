@@ -26,8 +26,10 @@ enum {
 
 /* What an IP header said. */
 struct ip {
+    const uint8_t *header;
     const uint8_t *source, *destination;
-    uint32_t length; /* of header and payload, as the header says */
+    uint32_t length;   /* of header and payload, as the header says */
+    uint32_t captured; /* of these, what is there */
     uint32_t flow_label;
     uint16_t flags; /* enum fs_packet_flag */
     uint8_t family;
@@ -155,6 +157,8 @@ static struct fs_packet *begin_ip(struct fs__walk *walk, const struct ip *ip) {
     packet->ttl = ip->ttl;
     packet->ip_len = ip->length;
     packet->flow_label = ip->flow_label;
+    packet->ip = ip->header;
+    packet->ip_captured = ip->captured;
     return packet;
 }
 
@@ -173,6 +177,8 @@ int fs__walk_other(struct fs__walk *walk) {
     packet->flags = walk->end > walk->captured ? FS_PACKET_TRUNCATED : 0;
     packet->ttl = 0;
     packet->flow_label = 0;
+    packet->ip = NULL;
+    packet->ip_captured = 0;
     packet->ip_len = walk->end > walk->body ? walk->end - walk->body : 0;
     set_payload(walk, packet, walk->body, walk->end);
     return 0;
@@ -666,6 +672,7 @@ static void set_ip_end(struct fs__walk *walk, struct ip *ip, uint32_t length) {
     ip->length = length;
     if (length < walk->end - walk->at)
         fs__set_end(walk, walk->at + length);
+    ip->captured = walk->captured - walk->at;
     if (walk->end > walk->captured)
         ip->flags |= FS_PACKET_TRUNCATED;
 }
@@ -679,7 +686,8 @@ int fs__walk_ipv4(struct fs__walk *walk) {
     uint32_t header_length = (header[0] & 0xfU) * 4;
     if (header[0] >> 4 != 4 || header_length < 20)
         return -FS_REJECT_BAD_IP;
-    struct ip ip = {.source = header + 12,
+    struct ip ip = {.header = header,
+                    .source = header + 12,
                     .destination = header + 16,
                     .flags = inherited_flags(walk),
                     .family = FS_FAMILY_IPV4,
@@ -794,7 +802,8 @@ int fs__walk_ipv6(struct fs__walk *walk) {
     const uint8_t *header = fs__here(walk);
     if (header[0] >> 4 != 6)
         return -FS_REJECT_BAD_IP;
-    struct ip ip = {.source = header + 8,
+    struct ip ip = {.header = header,
+                    .source = header + 8,
                     .destination = header + 24,
                     .flow_label = fs__be32(header) & 0xfffff,
                     .flags = (uint16_t)(inherited_flags(walk) | FS_PACKET_FLOW_LABEL),
@@ -950,6 +959,8 @@ static bool extract_straight(const struct fs_extract_config *config, const struc
     packet->flow_label = way.flow_label;
     packet->vlan[0] = way.vlan[0];
     packet->vlan[1] = way.vlan[1];
+    packet->ip = ip;
+    packet->ip_captured = way.captured - way.ip;
     return true;
 }
 

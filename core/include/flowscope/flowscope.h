@@ -7,6 +7,7 @@
 
 #include "flowscope/allocator.h"
 #include "flowscope/community_id.h"
+#include "flowscope/dedup.h"
 #include "flowscope/error.h"
 #include "flowscope/extract.h"
 #include "flowscope/flow.h"

@@ -94,6 +94,8 @@ struct fs_packet {
     uint32_t payload_captured;  /**< how many of these are at `payload`, at most payload_len */
     const uint8_t *payload;     /**< borrowed; NULL if payload_captured is 0 */
     uint32_t flow_label;        /**< 20 bits; see FS_PACKET_FLOW_LABEL */
+    uint32_t ip_captured;       /**< bytes at `ip`, at most ip_len */
+    const uint8_t *ip;          /**< the IP header, borrowed as `payload`; NULL without IP or if it is not at hand */
     uint16_t vlan[FS_VLAN_MAX]; /**< ids of the outermost VLAN tags of the frame that holds the packet; 0 where none */
     struct fs_tcp tcp;          /**< undefined without FS_PACKET_HAS_TCP */
 };
