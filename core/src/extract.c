@@ -415,7 +415,13 @@ static uint32_t gre_routes(const struct fs__walk *walk, uint32_t at) {
     return 0;
 }
 
+static bool is_wlan_type(uint16_t type) {
+    return type >= FS__ETHERTYPE_ARUBA_FIRST && type <= FS__ETHERTYPE_ARUBA_LAST && (type & 0xf) == 0;
+}
+
 static int gre_content(struct fs__walk *walk, uint16_t type, bool sequence) {
+    if (is_wlan_type(type))
+        return fs__walk_wlan(walk);
     switch (type) {
     case FS__ETHERTYPE_ERSPAN:
         return erspan_2(walk, sequence);

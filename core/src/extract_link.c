@@ -312,6 +312,10 @@ static int wlan(struct fs__walk *walk, unsigned radio) {
     return wlan_body(walk, aggregate);
 }
 
+int fs__walk_wlan(struct fs__walk *walk) {
+    return wlan(walk, WLAN_PLAIN);
+}
+
 /* Of all fields only the flags are of use, which come first, or behind the timestamp. */
 static int radiotap(struct fs__walk *walk) {
     if (!fs__has(walk, 8))

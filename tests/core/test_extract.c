@@ -189,6 +189,12 @@ static void expect(struct bytes bytes, uint32_t linktype, int count, unsigned fa
     free(result.copy);
 }
 
+static void expect_only_carrier(struct bytes bytes) {
+    struct result result = run(&bytes, FS_LINK_ETHERNET);
+    assert_int_equal(result.count, 1);
+    free(result.copy);
+}
+
 static void expect_reject(struct bytes bytes, uint32_t linktype, int reject) {
     struct result result = run(&bytes, linktype);
     assert_int_equal(result.count, -reject);
@@ -930,6 +936,14 @@ static void test_more_tunnels(void **state) {
     expect(GRE(tcp_in_ipv4(), "\xc0\0\x08\0\0\0\0\0\x08\0\0\4\1\2\3\4\0\0\0\0"), FS_LINK_ETHERNET, 2, FS_FAMILY_IPV4);
     expect(GRE(tcp_in_ipv4(), "\x80\0\x08\0\0\0\0\0"), FS_LINK_ETHERNET, 2, FS_FAMILY_IPV4);
     expect(GRE(tcp_in_ipv4(), "\0\0\x88\x3e"), FS_LINK_ETHERNET, 2, FS_FAMILY_IPV4);
+#define WLAN "\x08\1\0\0\1\1\1\1\1\1\2\0\0\0\0\1\2\0\0\0\0\2\0\0\xaa\xaa\3\0\0\0\x08\0"
+    expect(GRE(tcp_in_ipv4(), "\0\0\x82\0" WLAN), FS_LINK_ETHERNET, 2, FS_FAMILY_IPV4);
+    expect(GRE(tcp_in_ipv4(), "\0\0\x82\x40" WLAN), FS_LINK_ETHERNET, 2, FS_FAMILY_IPV4);
+    expect(GRE(tcp_in_ipv4(), "\0\0\x83\x70" WLAN), FS_LINK_ETHERNET, 2, FS_FAMILY_IPV4);
+    expect_only_carrier(GRE(tcp_in_ipv4(), "\0\0\x81\xf0" WLAN));
+    expect_only_carrier(GRE(tcp_in_ipv4(), "\0\0\x82\x41" WLAN));
+    expect_only_carrier(GRE(tcp_in_ipv4(), "\0\0\x83\x80" WLAN));
+#undef WLAN
     expect(GRE(tcp_in_ipv4(), "\0\0\x88\x3e\0\1\2\3"), FS_LINK_ETHERNET, 2, FS_FAMILY_IPV4);
     expect(GRE(tcp_in_ipv6(), "\0\0\x88\x47\0\1\1\x40"), FS_LINK_ETHERNET, 2, FS_FAMILY_IPV6);
     expect(GRE(tcp_in_ipv4(), "\x10\0\x22\xeb\0\0\0\1\x20\0\0\5\0\0\0\0\0\0\x08\0"), FS_LINK_ETHERNET, 2,

@@ -19,7 +19,7 @@ import support
 DIFFERENCES = {
     "core.tcp.large-file-reassembly": (1, "Gaps"),
     "core.tcp.miss-end-data": (2, "Gaps"),
-    "core.tunnels.gre-aruba-amsdu": (1, "A-MSDU in GRE"),
+    "core.tunnels.gre-aruba-amsdu": (2, "A-MSDU in GRE"),
     "core.tunnels.vxlan": (1, "History of ICMP"),
     "core.tunnels.vxlan-unknown-internal-packet": (15, "Checksums"),
     "scripts.base.frameworks.analyzer.request-analyzer": (10, "Configuration of the case"),
