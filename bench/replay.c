@@ -32,6 +32,8 @@ static const char usage[] =
     "  --duplicate-compare=N    bytes that are kept to compare frames (default 0)\n"
     "  --time             read all into memory, then measure nanoseconds a frame\n"
     "  --repeat=N         rounds of --time (default 5)\n"
+    "  --filter=EXPRESSION\n"
+    "                     only frames that libpcap's filter passes; they alone are numbered\n"
     "  --key=5tuple|ip|mac\n"
     "  --domain=WHAT[,…]  vlan, tunnel, interface: keep equal keys apart by these\n"
     "  --no-tunnels       look at the outermost packets only\n"
@@ -56,6 +58,7 @@ struct options {
     unsigned export_count;
     uint16_t community_seed;
     bool stats, flows, frames, time, no_reassembly, duplicates;
+    const char *filter; /* NULL: none */
     unsigned repeat;
     uint64_t timeout_ns[FS_TIMEOUT_COUNT];
     struct fs_extract_config extract;
@@ -67,13 +70,15 @@ struct run {
     struct fs_dedup *dedup; /* NULL: not asked for */
     struct fs_pipeline *pipeline;
     struct fs_flow_info *infos; /* ended flows, by id */
-    struct tags *tags;          /* the VLANs of their first packets */
+    struct more *more;          /* what else is known of them, for records */
     size_t count, room;
     uint64_t first_ns, last_ns; /* of all frames */
 };
 
-struct tags {
+struct more {
     uint16_t vlan[FS_VLAN_MAX];
+    bool has_stream[2];
+    struct fs_stream_info stream[2];
 };
 
 #define NO_EXPIRY_NS (UINT64_MAX / 2)
@@ -93,9 +98,9 @@ static void make_room(struct run *run, uint64_t id) {
         room *= 2;
     struct fs_flow_info *infos = realloc(run->infos, room * sizeof *infos);
     run->infos = infos ? infos : run->infos;
-    struct tags *tags = realloc(run->tags, room * sizeof *tags);
-    run->tags = tags ? tags : run->tags;
-    if (!infos || !tags)
+    struct more *more = realloc(run->more, room * sizeof *more);
+    run->more = more ? more : run->more;
+    if (!infos || !more)
         fail("flows", "out of memory");
     run->room = room;
 }
@@ -105,11 +110,15 @@ static void keep(struct fs_tracker *tracker, const struct fs_event *event, void 
     struct fs_flow_info info;
     fs_tracker_flow_info(tracker, event->flow, &info);
     make_room(run, info.id);
+    struct more *more = &run->more[info.id];
     if (event->kind == FS_EVENT_STARTED) {
-        memcpy(run->tags[info.id].vlan, event->packet->vlan, sizeof run->tags[info.id].vlan);
+        memcpy(more->vlan, event->packet->vlan, sizeof more->vlan);
         return;
     }
     run->infos[info.id] = info;
+    for (int side = 0; side < 2; side++)
+        more->has_stream[side] =
+            fs_pipeline_stream_info(run->pipeline, event->flow, (enum fs_side)side, &more->stream[side]) == FS_OK;
     run->count = info.id + 1 > run->count ? (size_t)info.id + 1 : run->count;
 }
 
@@ -206,7 +215,10 @@ static int write_line(const char *bytes, size_t length, void *user) {
 static void write_record(struct fs_record_writer *writer, const struct run *run, size_t id) {
     struct fs_record_flow record;
     fs_record_from_flow(&record, &run->infos[id]);
-    memcpy(record.vlan, run->tags[id].vlan, sizeof record.vlan);
+    const struct more *more = &run->more[id];
+    memcpy(record.vlan, more->vlan, sizeof record.vlan);
+    for (int side = 0; side < 2 && !run->options->no_reassembly; side++)
+        fs_record_set_stream(&record, (enum fs_side)side, more->has_stream[side] ? &more->stream[side] : NULL);
     if (run->infos[id].parent != FS_NO_FLOW)
         fs_record_add_parent(&record, &run->infos[run->infos[id].parent], writer->options.uid_seed);
     fs_record_write(writer, &record);
@@ -348,6 +360,16 @@ static void close_capture(struct capture *capture, int result) {
 }
 
 /* The next frame; its bytes are valid until the one after it. False at the end. */
+static void set_filter(struct capture *capture, const char *expression) {
+    struct bpf_program program;
+    if (!expression)
+        return;
+    if (pcap_compile(capture->pcap, &program, expression, 1, PCAP_NETMASK_UNKNOWN) != 0 ||
+        pcap_setfilter(capture->pcap, &program) != 0)
+        fail("--filter", pcap_geterr(capture->pcap));
+    pcap_freecode(&program);
+}
+
 static bool next_frame(struct capture *capture, uint32_t number, struct fs_frame *frame) {
     struct pcap_pkthdr *header;
     const u_char *data;
@@ -428,6 +450,7 @@ static uint32_t replay(struct run *run, const char *path, uint32_t number) {
     struct capture capture;
     struct fs_frame frame;
     open_capture(&capture, path);
+    set_filter(&capture, run->options->filter);
     while (next_frame(&capture, number + 1, &frame)) {
         number++;
         note_time(run, frame.time_ns);
@@ -443,10 +466,11 @@ struct memory {
     size_t count, room;
 };
 
-static void load(struct memory *memory, const char *path) {
+static void load(struct memory *memory, const char *path, const char *filter) {
     struct capture capture;
     struct fs_frame frame;
     open_capture(&capture, path);
+    set_filter(&capture, filter);
     while (next_frame(&capture, (uint32_t)memory->count + 1, &frame)) {
         if (memory->count == memory->room) {
             memory->room = memory->room ? memory->room * 2 : 65536;
@@ -487,7 +511,7 @@ static struct fs_pipeline *make_pipeline(struct run *run) {
 static void measure(struct run *run, char **paths, int count) {
     struct memory memory = {NULL, 0, 0};
     for (int i = 0; i < count; i++)
-        load(&memory, paths[i]);
+        load(&memory, paths[i], run->options->filter);
     if (!memory.count)
         fail("--time", "no frames");
     struct fs_packet packets[FS_EXTRACT_MAX];
@@ -667,6 +691,8 @@ static bool parse_option(struct options *options, const char *option) {
             options->timeout_ns[i] = NO_EXPIRY_NS;
         return true;
     }
+    if (strncmp(option, "--filter=", 9) == 0)
+        return (options->filter = option + 9) != NULL;
     if (strncmp(option, "--export=", 9) == 0)
         return add_export(options, option + 9);
     if (strncmp(option, "--community-seed=", 17) == 0)
@@ -704,7 +730,7 @@ int main(int argc, char **argv) {
     if (options.time) {
         measure(&run, argv + first, argc - first);
         free(run.infos);
-        free(run.tags);
+        free(run.more);
         return 0;
     }
     run.pipeline = make_pipeline(&run);
@@ -729,7 +755,7 @@ int main(int argc, char **argv) {
     fs_pipeline_free(run.pipeline);
     fs_dedup_free(run.dedup);
     free(run.infos);
-    free(run.tags);
+    free(run.more);
     if (ferror(stdout) || fflush(stdout) != 0)
         fail("standard output", strerror(errno));
     return 0;

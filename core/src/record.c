@@ -92,6 +92,27 @@ void fs_record_from_flow(struct fs_record_flow *record, const struct fs_flow_inf
     record->parent_count = 1;
 }
 
+/* Reassembly gives up where the sequence numbers leap further than it follows, the tracker does not. What it dropped
+ * behind that was seen, though. */
+static uint64_t missing_behind(const struct fs_stream_info *stream, uint64_t stream_bytes) {
+    uint64_t known = stream->next_offset + stream->dropped_bytes;
+    return stream_bytes > known ? stream_bytes - known : 0;
+}
+
+void fs_record_set_stream(struct fs_record_flow *record, enum fs_side side, const struct fs_stream_info *stream) {
+    static const struct fs_stream_info none;
+    unsigned at = (unsigned)side & 1U;
+    struct fs_record_side *numbers = &record->side[at];
+    if (!record->flow.is_tcp || (!stream && record->flow.side[at].payload_bytes))
+        return; /* a side with payload has a stream, unless there was no memory for it */
+    stream = stream ? stream : &none;
+    numbers->gap_bytes = stream->gap_bytes + missing_behind(stream, record->flow.tcp[at].stream_bytes);
+    numbers->retransmitted_bytes = stream->retransmitted_bytes;
+    numbers->out_of_order_bytes = stream->out_of_order_bytes;
+    numbers->overlap_bytes = stream->overlap_bytes;
+    numbers->conflict_bytes = stream->conflict_bytes;
+}
+
 int fs_record_add_parent(struct fs_record_flow *record, const struct fs_flow_info *parent, uint64_t uid_seed) {
     unsigned at = 0;
     while (at < record->parent_count && record->parents[at].id != parent->id)

@@ -16,7 +16,7 @@ static const char header[] =
     "retransmissions_initiator,retransmissions_responder,zero_windows_initiator,zero_windows_responder,"
     "window_minimum_initiator,window_minimum_responder,window_maximum_initiator,window_maximum_responder,"
     "gap_bytes_initiator,gap_bytes_responder,retransmitted_bytes_initiator,retransmitted_bytes_responder,"
-    "out_of_order_initiator,out_of_order_responder,overlap_bytes_initiator,overlap_bytes_responder,"
+    "out_of_order_bytes_initiator,out_of_order_bytes_responder,overlap_bytes_initiator,overlap_bytes_responder,"
     "conflict_bytes_initiator,conflict_bytes_responder,duplicates_initiator,duplicates_responder,summary";
 
 void fs__csv_header(struct fs__line *line) {
@@ -199,7 +199,7 @@ static void put_tcp(struct fs__line *line, const struct fs_record_flow *record) 
     } else {
         FS__PUT_LITERAL(line, ",,,,");
     }
-    put_foreign(line, *fs__history_of(record) ? fs__history_of(record) : NULL, FS_RECORD_APPLICATION_MAX);
+    put_foreign(line, *flow->history ? flow->history : NULL, FS_RECORD_APPLICATION_MAX);
     comma(line);
     put_text(line, flow->conn_state);
     if (!flow->is_tcp) {
@@ -228,7 +228,7 @@ static void put_pair(struct fs__line *line, uint64_t initiator, uint64_t respond
 static void put_streams(struct fs__line *line, const struct fs_record_side side[2]) {
     put_pair(line, side[0].gap_bytes, side[1].gap_bytes);
     put_pair(line, side[0].retransmitted_bytes, side[1].retransmitted_bytes);
-    put_pair(line, side[0].out_of_order, side[1].out_of_order);
+    put_pair(line, side[0].out_of_order_bytes, side[1].out_of_order_bytes);
     put_pair(line, side[0].overlap_bytes, side[1].overlap_bytes);
     put_pair(line, side[0].conflict_bytes, side[1].conflict_bytes);
     put_pair(line, side[0].duplicates, side[1].duplicates);

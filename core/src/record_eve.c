@@ -248,7 +248,7 @@ static void put_side(struct fs__line *line, const struct fs_record_flow *record,
         put_tcp_side(line, &record->flow.tcp[side]);
     put_set(line, ",\"gap_bytes\":", more->gap_bytes);
     put_set(line, ",\"retransmitted_bytes\":", more->retransmitted_bytes);
-    put_set(line, ",\"out_of_order\":", more->out_of_order);
+    put_set(line, ",\"out_of_order_bytes\":", more->out_of_order_bytes);
     put_set(line, ",\"overlap_bytes\":", more->overlap_bytes);
     put_set(line, ",\"conflict_bytes\":", more->conflict_bytes);
     put_set(line, ",\"duplicates\":", more->duplicates);
@@ -279,9 +279,9 @@ static void put_own(struct fs__line *line, const struct fs_record_flow *record, 
     put_marks(line, flow->marks);
     NUMBER(line, ",\"first_frame\":", flow->first_frame);
     NUMBER(line, ",\"last_frame\":", flow->last_frame);
-    if (*fs__history_of(record)) {
+    if (*flow->history) {
         FS__PUT_LITERAL(line, ",\"history\":");
-        put_text(line, fs__history_of(record), FS_RECORD_APPLICATION_MAX);
+        put_text(line, flow->history, sizeof flow->history);
     }
     STRING(line, ",\"conn_state\":", flow->conn_state);
     if (flow->is_tcp) {

@@ -27,8 +27,4 @@ bool fs__has_ports(const struct fs_key *key);
 bool fs__is_icmp(const struct fs_key *key);
 bool fs__is_ip(const struct fs_key *key);
 
-static inline const char *fs__history_of(const struct fs_record_flow *record) {
-    return record->history ? record->history : record->flow.history;
-}
-
 #endif

@@ -179,7 +179,7 @@ bool fs__zeek_record(struct fs__line *line, const struct fs_record_flow *record,
     put_text(line, flow->conn_state, sizeof flow->conn_state);
     FS__PUT_LITERAL(line, "-\t-\t"); /* which networks are local is the site's to know */
     put_number(line, missed_bytes(record->side));
-    put_text(line, flow->is_tcp || is_udp(flow) ? fs__history_of(record) : NULL, FS_RECORD_APPLICATION_MAX);
+    put_text(line, flow->is_tcp || is_udp(flow) ? flow->history : NULL, sizeof flow->history);
     put_packets(line, flow->side);
     put_parents(line, record);
     if (flow->key.kind == FS_KEY_5TUPLE)

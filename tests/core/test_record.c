@@ -226,10 +226,10 @@ static void test_optional_fields(void **state) {
     F.record.vlan[0] = 6;
     F.record.application = "http";
     F.record.summary = "GET /";
-    F.record.history = "ShADgdFfa";
+    strcpy(F.record.flow.history, "ShADgdFfa");
     assert_string_equal(csv("gap_bytes_responder"), "11");
     assert_string_equal(csv("retransmitted_bytes_initiator"), "2");
-    assert_string_equal(csv("out_of_order_responder"), "13");
+    assert_string_equal(csv("out_of_order_bytes_responder"), "13");
     assert_string_equal(csv("overlap_bytes_initiator"), "4");
     assert_string_equal(csv("conflict_bytes_responder"), "15");
     assert_string_equal(csv("duplicates_initiator"), "6");
@@ -248,8 +248,53 @@ static void test_optional_fields(void **state) {
     expect_eve(",\"app_proto\":\"http\",");
     expect_eve(",\"summary\":\"GET /\"");
     expect_eve(",\"tc_gap\":true,\"ts_gap\":true}");
-    expect_eve("\"gap_bytes\":11,\"retransmitted_bytes\":12,\"out_of_order\":13,\"overlap_bytes\":14,"
+    expect_eve("\"gap_bytes\":11,\"retransmitted_bytes\":12,\"out_of_order_bytes\":13,\"overlap_bytes\":14,"
                "\"conflict_bytes\":15,\"duplicates\":16}");
+}
+
+static void test_streams(void **state) {
+    (void)state;
+    struct fs_stream_info stream = {.next_offset = 300,
+                                    .gap_bytes = 40,
+                                    .overlap_bytes = 5,
+                                    .conflict_bytes = 2,
+                                    .retransmitted_bytes = 7,
+                                    .out_of_order_bytes = 9};
+    F.record.flow.tcp[0].stream_bytes = 300;
+    fs_record_set_stream(&F.record, FS_INITIATOR, &stream);
+    assert_string_equal(csv("gap_bytes_initiator"), "40");
+    assert_string_equal(csv("retransmitted_bytes_initiator"), "7");
+    assert_string_equal(csv("out_of_order_bytes_initiator"), "9");
+    assert_string_equal(csv("overlap_bytes_initiator"), "5");
+    assert_string_equal(csv("conflict_bytes_initiator"), "2");
+    assert_string_equal(csv("gap_bytes_responder"), "");
+    stream.dropped_bytes = 1; /* after the end, or twice: nothing is missing for that */
+    fs_record_set_stream(&F.record, FS_INITIATOR, &stream);
+    assert_string_equal(zeek("missed_bytes"), "40");
+    /* The tracker saw the numbers go on further than reassembly follows; 100 bytes were there, and dropped. */
+    F.record.flow.tcp[0].stream_bytes = 5000000000;
+    stream.dropped_bytes = 100;
+    fs_record_set_stream(&F.record, FS_INITIATOR, &stream);
+    assert_string_equal(csv("gap_bytes_initiator"), "4999999640");
+    assert_string_equal(zeek("missed_bytes"), "4999999640");
+}
+
+static void test_sides_without_stream(void **state) {
+    (void)state;
+    F.record.flow.side[1].payload_bytes = 1; /* no memory for its stream */
+    fs_record_set_stream(&F.record, FS_RESPONDER, NULL);
+    assert_string_equal(csv("gap_bytes_responder"), "");
+    F.record.flow.side[1].payload_bytes = 0;
+    F.record.flow.tcp[1].stream_bytes = 0;
+    fs_record_set_stream(&F.record, FS_RESPONDER, NULL);
+    assert_string_equal(csv("gap_bytes_responder"), "0");
+    assert_string_equal(csv("conflict_bytes_responder"), "0");
+    F.record.flow.tcp[1].stream_bytes = 1448; /* acknowledged, not seen */
+    fs_record_set_stream(&F.record, FS_RESPONDER, NULL);
+    assert_string_equal(csv("gap_bytes_responder"), "1448");
+    F.record.flow.is_tcp = false;
+    fs_record_set_stream(&F.record, FS_INITIATOR, NULL);
+    assert_string_equal(csv("gap_bytes_initiator"), "");
 }
 
 static void test_eve(void **state) {
@@ -611,7 +656,7 @@ static void test_text_is_bounded(void **state) {
     (void)state;
     static char text[3 * FS_RECORD_LINE_MAX];
     memset(text, 1, sizeof text - 1); /* each byte is written as six */
-    F.record.application = F.record.summary = F.record.history = text;
+    F.record.application = F.record.summary = text;
     for (int format = 0; format < FS_RECORD_FORMAT_COUNT; format++)
         assert_true(strlen(written((enum fs_record_format)format)) > FS_RECORD_APPLICATION_MAX * 4);
     memset(text, 'x', sizeof text - 1);
@@ -626,11 +671,11 @@ static void test_largest_record_fits(void **state) {
     static char text[FS_RECORD_LINE_MAX];
     memset(text, 1, sizeof text - 1);
     struct fs_flow_info *flow = &F.record.flow;
-    F.record.application = F.record.summary = F.record.history = text;
+    F.record.application = F.record.summary = text;
     memset(F.record.side, 0xff, sizeof F.record.side);
     for (int side = 0; side < 2; side++) {
         struct fs_record_side *more = &F.record.side[side];
-        more->gap_bytes = more->retransmitted_bytes = more->out_of_order = UINT64_MAX - 1;
+        more->gap_bytes = more->retransmitted_bytes = more->out_of_order_bytes = UINT64_MAX - 1;
         more->overlap_bytes = more->conflict_bytes = more->duplicates = UINT64_MAX - 1;
         memset(&flow->side[side], 0xff, sizeof flow->side[side]);
         memset(&flow->tcp[side].rtt, 0xff, sizeof flow->tcp[side].rtt);
@@ -687,6 +732,8 @@ int main(void) {
         cmocka_unit_test_setup(test_csv, setup),
         cmocka_unit_test_setup(test_csv_rows_are_as_long_as_the_header, setup),
         cmocka_unit_test_setup(test_optional_fields, setup),
+        cmocka_unit_test_setup(test_streams, setup),
+        cmocka_unit_test_setup(test_sides_without_stream, setup),
         cmocka_unit_test_setup(test_eve, setup),
         cmocka_unit_test_setup(test_eve_tcp_states, setup),
         cmocka_unit_test_setup(test_eve_reasons, setup),

@@ -237,7 +237,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     at += sizeof record.side;
     record.application = next_text(&at, bytes + size);
     record.summary = next_text(&at, bytes + size);
-    record.history = next_text(&at, bytes + size);
     if (info.parent != FS_NO_FLOW)
         fs_record_add_parent(&record, &info, 1);
     static void (*const check[FS_RECORD_FORMAT_COUNT])(const struct output *) = {check_csv, check_eve, check_zeek};

@@ -21,6 +21,7 @@
 
 #include "flowscope/error.h"
 #include "flowscope/flow.h"
+#include "flowscope/reassembler.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -40,9 +41,10 @@ enum {
 
 /** What other stages know of one side; FS_RECORD_UNSET where they did not run. */
 struct fs_record_side {
-    uint64_t gap_bytes;           /**< stream bytes that the capture does not hold */
+    /** Stream bytes that the capture does not hold, those cut off by its snapshot length included. */
+    uint64_t gap_bytes;
     uint64_t retransmitted_bytes; /**< sent again */
-    uint64_t out_of_order;        /**< segments that came before an earlier one */
+    uint64_t out_of_order_bytes;  /**< of segments that came after a later one */
     uint64_t overlap_bytes;       /**< received more than once, in another cut than before */
     uint64_t conflict_bytes;      /**< of these, with other content */
     uint64_t duplicates;          /**< packets that the capture holds twice, not counted in `flow` */
@@ -63,9 +65,6 @@ struct fs_record_flow {
     uint16_t vlan[FS_VLAN_MAX]; /**< fs_packet.vlan of its first packet; 0 where none */
     const char *application;    /**< protocol that was recognised, e.g. "http"; NULL if none */
     const char *summary;        /**< what the session was about, one line; NULL if unknown */
-    /** Zeek's history with the letters that a reassembler adds (g, G: a gap), to be written in place of flow.history;
-     * NULL for flow.history. */
-    const char *history;
 };
 
 enum fs_record_format {
@@ -100,6 +99,11 @@ struct fs_record_writer {
 /** Fill `record` from a snapshot: the texts NULL, no VLAN, the optional numbers FS_RECORD_UNSET, and the flow's parent,
  * if it has one, without its uid. */
 void fs_record_from_flow(struct fs_record_flow *record, const struct fs_flow_info *info);
+
+/** Fill in what reassembly knows of one side of a TCP flow (fs_pipeline_stream_info() inside the ended event); of other
+ * flows nothing is. `stream` is NULL for a side that has no stream: it sent no payload, or it was lost to the capture.
+ * What the tracker knows of the side and the stream does not is missing as well. */
+void fs_record_set_stream(struct fs_record_flow *record, enum fs_side side, const struct fs_stream_info *stream);
 
 /** Add a carrier whose flow is known, or give the one with its id its uid. Returns 0, or FS_ERR_LIMIT if there is no
  * room. */
