@@ -35,7 +35,7 @@ fs_flow_info connection() {
     info.handshake_syn_ns = 23456000;
     info.handshake_ack_ns = 123000;
     for (int side = 0; side < 2; side++) {
-        info.side[side] = {12345, 12345678, 12172848, 11678901};
+        info.side[side] = {12345, 12345678, 12172848, 11678901, 0};
         info.tcp[side].stream_bytes = 11678000;
         info.tcp[side].window_minimum = 502;
         info.tcp[side].window_maximum = 1049600;

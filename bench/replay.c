@@ -27,6 +27,10 @@ static const char usage[] =
     "  --duplicates[=MODE]\n"
     "                     one CSV row a duplicate, and nothing else; MODE: exact (default), routed,\n"
     "                     rewritten\n"
+    "  --dedup=mark|exclude\n"
+    "                     mark duplicates in flows and streams, or leave them out\n"
+    "  --dedup-mode=MODE  of --dedup: exact (default), routed, rewritten\n"
+    "  --dedup-weak       --dedup=exclude leaves out those on weak evidence, too\n"
     "  --duplicate-window=NS    how far apart copies are at most, in all modes\n"
     "  --duplicate-capacity=N   frames that are remembered\n"
     "  --duplicate-compare=N    bytes that are kept to compare frames (default 0)\n"
@@ -63,6 +67,8 @@ struct options {
     uint64_t timeout_ns[FS_TIMEOUT_COUNT];
     struct fs_extract_config extract;
     struct fs_dedup_config dedup;
+    enum fs_duplicates treatment;
+    bool exclude_weak;
 };
 
 struct run {
@@ -219,6 +225,8 @@ static void write_record(struct fs_record_writer *writer, const struct run *run,
     memcpy(record.vlan, more->vlan, sizeof record.vlan);
     for (int side = 0; side < 2 && !run->options->no_reassembly; side++)
         fs_record_set_stream(&record, (enum fs_side)side, more->has_stream[side] ? &more->stream[side] : NULL);
+    for (int side = 0; side < 2 && run->options->treatment == FS_DUPLICATES_MARK; side++)
+        record.side[side].duplicates = run->infos[id].side[side].duplicates;
     if (run->infos[id].parent != FS_NO_FLOW)
         fs_record_add_parent(&record, &run->infos[run->infos[id].parent], writer->options.uid_seed);
     fs_record_write(writer, &record);
@@ -258,6 +266,19 @@ static void print_reassembly(const struct fs_reassembly_stats *stats) {
            stats->duplicate_bytes);
 }
 
+static void print_dedup(const struct fs_pipeline_stats *stats) {
+    printf("duplicates=%" PRIu64 "\nexcluded=%" PRIu64 "\n", stats->duplicates, stats->excluded);
+    for (int mode = 0; mode < FS_DEDUP_MODE_COUNT; mode++) {
+        for (int evidence = 0; evidence < FS_DEDUP_EVIDENCE_COUNT; evidence++) {
+            if (stats->dedup.duplicates[mode][evidence])
+                printf("duplicates.%s.%s=%" PRIu64 "\n", fs_dedup_mode_name(mode), fs_dedup_evidence_name(evidence),
+                       stats->dedup.duplicates[mode][evidence]);
+        }
+        if (stats->dedup.withheld[mode])
+            printf("withheld.%s=%" PRIu64 "\n", fs_dedup_mode_name(mode), stats->dedup.withheld[mode]);
+    }
+}
+
 static void print_stats(const struct fs_pipeline *pipeline) {
     struct fs_pipeline_stats stats;
     fs_pipeline_get_stats(pipeline, &stats);
@@ -265,7 +286,8 @@ static void print_stats(const struct fs_pipeline *pipeline) {
     for (int i = 0; i < FS_REJECT_COUNT; i++)
         untracked += stats.untracked[i];
     printf("frames=%" PRIu64 "\nframe_bytes=%" PRIu64 "\ntracked=%" PRIu64 "\nuntracked=%" PRIu64 "\n", stats.frames,
-           stats.frame_bytes, stats.frames - untracked - stats.without_flow, untracked + stats.without_flow);
+           stats.frame_bytes, stats.frames - untracked - stats.without_flow - stats.excluded,
+           untracked + stats.without_flow);
     for (int i = 0; i < FS_REJECT_COUNT; i++) {
         if (stats.untracked[i])
             printf("untracked.%s=%" PRIu64 "\n", fs_reject_slug(i), stats.untracked[i]);
@@ -279,6 +301,8 @@ static void print_stats(const struct fs_pipeline *pipeline) {
             printf("anomaly.%s=%" PRIu64 "\n", fs_anomaly_slug(1U << i), stats.tracker.anomalies[i]);
     }
     print_reassembly(&stats.reassembly);
+    if (stats.dedup.frames)
+        print_dedup(&stats);
 }
 
 /* ---- captures ---- */
@@ -433,6 +457,11 @@ static void run_frame(struct run *run, const struct fs_frame *frame) {
         check_duplicate(run, frame, packets, count);
         return;
     }
+    if (run->options->treatment != FS_DUPLICATES_IGNORE) {
+        struct fs_dedup_frame dedup_frame;
+        fs_dedup_frame_set(&dedup_frame, frame, packets, count);
+        fs_pipeline_duplicate(run->pipeline, &dedup_frame, NULL);
+    }
     if (count <= 0) {
         fs_pipeline_reject(run->pipeline, -count, frame->wire_len);
         return;
@@ -495,6 +524,9 @@ static struct fs_pipeline *make_pipeline(struct run *run) {
     struct fs_pipeline_config config;
     fs_pipeline_config_defaults(&config);
     config.reassemble = !run->options->no_reassembly;
+    config.duplicates = run->options->treatment;
+    config.dedup = run->options->dedup;
+    config.exclude_weak = run->options->exclude_weak;
     memcpy(config.tracker.timeout_ns, run->options->timeout_ns, sizeof config.tracker.timeout_ns);
     config.tracker.events = 0;
     if (run->options->flows || run->options->export_count) {
@@ -663,6 +695,18 @@ static bool set_duplicates(struct options *options, const char *option) {
     return strncmp(option, "-compare=", 9) == 0 && set_number(&options->dedup.compare_bytes, option + 9);
 }
 
+static bool set_dedup(struct options *options, const char *option) {
+    if (strcmp(option, "=mark") == 0 || strcmp(option, "=exclude") == 0) {
+        options->treatment = option[1] == 'm' ? FS_DUPLICATES_MARK : FS_DUPLICATES_EXCLUDE;
+        return true;
+    }
+    if (strcmp(option, "-weak") == 0)
+        return options->exclude_weak = true;
+    int mode = strncmp(option, "-mode=", 6) == 0 ? fs_dedup_mode_from_name(option + 6) : -1;
+    options->dedup.mode = (enum fs_dedup_mode)mode;
+    return mode >= 0;
+}
+
 static bool parse_option(struct options *options, const char *option) {
     if (strcmp(option, "--duplicates") == 0)
         return options->duplicates = true;
@@ -670,6 +714,8 @@ static bool parse_option(struct options *options, const char *option) {
         return set_duplicates(options, option + 12);
     if (strncmp(option, "--duplicate", 11) == 0)
         return set_duplicates(options, option + 11);
+    if (strncmp(option, "--dedup", 7) == 0)
+        return set_dedup(options, option + 7);
     if (strcmp(option, "--stats") == 0)
         return options->stats = true;
     if (strcmp(option, "--flows") == 0 || strcmp(option, "--flows=csv") == 0)

@@ -416,22 +416,39 @@ static void count_pair(struct fs_dedup_stats *stats, const struct fs_dedup_pair 
         struct fs_dedup_pair *row = &stats->pairs[i];
         if (row->interface_first == pair->interface_first && row->interface_copy == pair->interface_copy &&
             row->vlan_first == pair->vlan_first && row->vlan_copy == pair->vlan_copy && row->hops == pair->hops) {
-            row->count++;
+            row->count += pair->count;
             return;
         }
     }
     if (stats->pair_count == FS_DEDUP_PAIRS) {
-        stats->pairs_other++;
+        stats->pairs_other += pair->count;
         return;
     }
-    stats->pairs[stats->pair_count] = *pair;
-    stats->pairs[stats->pair_count++].count = 1;
+    stats->pairs[stats->pair_count++] = *pair;
+}
+
+void fs_dedup_stats_add(struct fs_dedup_stats *sum, const struct fs_dedup_stats *other) {
+    sum->frames += other->frames;
+    sum->frames_without_ip += other->frames_without_ip;
+    for (int mode = 0; mode < FS_DEDUP_MODE_COUNT; mode++) {
+        for (int evidence = 0; evidence < FS_DEDUP_EVIDENCE_COUNT; evidence++)
+            sum->duplicates[mode][evidence] += other->duplicates[mode][evidence];
+        sum->withheld[mode] += other->withheld[mode];
+    }
+    sum->collisions += other->collisions;
+    sum->unverified += other->unverified;
+    sum->evictions += other->evictions;
+    sum->evictions_in_window += other->evictions_in_window;
+    for (uint32_t i = 0; i < other->pair_count; i++)
+        count_pair(sum, &other->pairs[i]);
+    sum->pairs_other += other->pairs_other;
 }
 
 static void count_duplicate(struct fs_dedup *dedup, const struct candidate *candidate, uint32_t place,
                             const struct fs_dedup_result *result) {
     dedup->stats.duplicates[result->mode][result->evidence]++;
-    struct fs_dedup_pair pair = {.interface_first = dedup->recents[place].interface,
+    struct fs_dedup_pair pair = {.count = 1,
+                                 .interface_first = dedup->recents[place].interface,
                                  .interface_copy = candidate->frame->interface,
                                  .vlan_copy = fs__dedup_vlan(candidate->frame),
                                  .hops = result->hops};

@@ -293,6 +293,11 @@ static uint32_t find_flow(const struct fs_tracker *tracker, const struct fs_pack
     return lookup(&tracker->table, &packet->key, tag);
 }
 
+/* Whether the TCP header of the packet is there and means something: that of a duplicate has been heard. */
+static bool has_a_say(const struct fs_packet *packet) {
+    return (packet->flags & (FS_PACKET_HAS_TCP | FS_PACKET_DUPLICATE)) == FS_PACKET_HAS_TCP;
+}
+
 /* ---- a new flow ---- */
 
 /* Orientation of the initiator's packets, told by a flow's first packet. */
@@ -343,7 +348,7 @@ static uint32_t create(struct fs_tracker *tracker, const struct fs_packet *packe
     begin_identity(tracker, number, packet, parent);
     if (tracker->table.has_extra)
         begin_extra(tracker, number, packet);
-    bool opening = (packet->flags & FS_PACKET_HAS_TCP) && (packet->tcp.flags & FS_TCP_SYN);
+    bool opening = has_a_say(packet) && (packet->tcp.flags & FS_TCP_SYN);
     set_timeout_class(flow, is_tcp && opening ? FS_TIMEOUT_TCP_OPENING : class_for(tracker, flow));
     fs__flow_table_enter(&tracker->table, number, tag_of(tracker, &packet->key));
     fs__expiry_link(&tracker->expiry, number, deadline_of(tracker, number));
@@ -386,7 +391,7 @@ static bool makes_way(struct fs_tracker *tracker, uint32_t number, const struct 
         end_flow(tracker, number, FS_END_IDLE, packet->time_ns, packet);
         return true;
     }
-    if (!(packet->flags & FS_PACKET_HAS_TCP) || !(packet->tcp.flags & FS_TCP_SYN) || flow->tcp == FS__NONE)
+    if (!has_a_say(packet) || !(packet->tcp.flags & FS_TCP_SYN) || flow->tcp == FS__NONE)
         return false;
     const struct fs__tcp *tcp = fs__tcp_at(&tracker->table, flow->tcp);
     unsigned side = (packet->orientation & 1U) ^ (flow->bits & FS__ORIENTATION);
@@ -397,6 +402,15 @@ static bool makes_way(struct fs_tracker *tracker, uint32_t number, const struct 
     *marks = FS_MARK_PORT_REUSED;
     end_flow(tracker, number, FS_END_PORT_REUSE, packet->time_ns, packet);
     return true;
+}
+
+static void count_duplicate(struct fs_tracker *tracker, uint32_t number, unsigned side, struct fs_verdict *verdict) {
+    verdict->duplicate = true;
+    tracker->stats.duplicates++;
+    if (!tracker->config.count_duplicates)
+        return;
+    uint32_t *duplicates = &fs__extra_at(&tracker->table, number)->duplicates[side];
+    *duplicates += *duplicates < UINT32_MAX;
 }
 
 static void count(struct fs_tracker *tracker, uint32_t number, struct fs__flow *flow, unsigned side,
@@ -414,14 +428,17 @@ static void count(struct fs_tracker *tracker, uint32_t number, struct fs__flow *
     flow->last_frame = packet->frame;
     flow->bits = (uint8_t)(flow->bits | 1U << (FS__SEEN_SHIFT + side));
     if (FS__UNLIKELY(packet->time_ns < flow->last_ns)) {
-        verdict->anomalies |= FS_ANOMALY_TIME_BACKWARDS;
+        verdict->anomalies |= packet->flags & FS_PACKET_DUPLICATE ? 0U : FS_ANOMALY_TIME_BACKWARDS;
         struct fs__cold *cold = fs__cold_at(&tracker->table, number);
         if (packet->time_ns < cold->first_ns)
             cold->first_ns = packet->time_ns;
     } else {
         flow->last_ns = packet->time_ns;
     }
-    if (FS__UNLIKELY(packet->flags & (FS_PACKET_TRUNCATED | FS_PACKET_FIRST_FRAGMENT | FS_PACKET_LATER_FRAGMENT))) {
+    if (FS__UNLIKELY(packet->flags & (FS_PACKET_TRUNCATED | FS_PACKET_FIRST_FRAGMENT | FS_PACKET_LATER_FRAGMENT |
+                                      FS_PACKET_DUPLICATE))) {
+        if (packet->flags & FS_PACKET_DUPLICATE)
+            count_duplicate(tracker, number, side, verdict);
         unsigned marks = flow->marks;
         marks |= packet->flags & FS_PACKET_TRUNCATED ? FS_MARK_TRUNCATED : 0U;
         marks |= packet->flags & (FS_PACKET_FIRST_FRAGMENT | FS_PACKET_LATER_FRAGMENT) ? FS_MARK_FRAGMENTS : 0U;
@@ -524,7 +541,7 @@ static void update(struct fs_tracker *tracker, uint32_t number, const struct fs_
     if (flow->tcp == FS__NONE) {
         established = (flow->bits >> FS__SEEN_SHIFT & 3) == 3;
         flow->state = established ? FS_STATE_TWO_WAY : FS_STATE_ONE_WAY;
-    } else if (packet->flags & FS_PACKET_HAS_TCP) {
+    } else if (has_a_say(packet)) {
         established = run_tcp(tracker, flow, side, packet, verdict);
     }
     bool opened = established && !(flow->bits & FS__OPENED);
@@ -537,22 +554,29 @@ static void update(struct fs_tracker *tracker, uint32_t number, const struct fs_
     emit_packet(tracker, number, packet, side, from, opened, verdict);
 }
 
-static void name_quoted_flow(struct fs_tracker *tracker, const struct fs_packet *packet, uint32_t tag,
-                             struct fs_verdict *verdict) {
+/* Returns whether there is one. */
+static bool name_flow(const struct fs_tracker *tracker, const struct fs_packet *packet, uint32_t tag,
+                      struct fs_verdict *verdict) {
     uint32_t number = find_flow(tracker, packet, tag);
-    verdict->quoted = true;
-    if (number == FS__NONE) {
-        tracker->stats.quoted_unknown++;
-        return;
-    }
+    if (number == FS__NONE)
+        return false;
     const struct fs__flow *flow = fs__flow_at(&tracker->table, number);
     const struct fs__counts *counts = fs__counts_at(&tracker->table, number);
-    tracker->stats.quoted++;
     verdict->flow = number;
     verdict->flow_id = id_of(counts);
     verdict->bytes = counts->wire[0] + counts->wire[1];
     verdict->side = (uint8_t)((packet->orientation & 1U) ^ (flow->bits & FS__ORIENTATION));
     verdict->state = flow->state;
+    return true;
+}
+
+static void name_quoted_flow(struct fs_tracker *tracker, const struct fs_packet *packet, uint32_t tag,
+                             struct fs_verdict *verdict) {
+    verdict->quoted = true;
+    if (name_flow(tracker, packet, tag, verdict))
+        tracker->stats.quoted++;
+    else
+        tracker->stats.quoted_unknown++;
 }
 
 static void verdict_init(struct fs_verdict *verdict, const struct fs_packet *packet) {
@@ -561,6 +585,11 @@ static void verdict_init(struct fs_verdict *verdict, const struct fs_packet *pac
     verdict->rtt_ns = FS_NO_TIME;
     verdict->flow = FS_NO_NUMBER;
     verdict->orientation = packet->orientation & 1U;
+}
+
+int fs_tracker_name(const struct fs_tracker *tracker, const struct fs_packet *packet, struct fs_verdict *verdict) {
+    verdict_init(verdict, packet);
+    return name_flow(tracker, packet, tag_of(tracker, &packet->key), verdict) ? FS_OK : FS_ERR_NOT_FOUND;
 }
 
 static bool is_hot(const struct fs_tracker *tracker, const struct fs_packet *packet) {
@@ -781,6 +810,8 @@ static void copy_info(const struct fs_tracker *tracker, uint32_t number, struct 
     info->first_frame = cold->first_frame;
     info->last_frame = flow->last_frame;
     counter_info(counts, info);
+    for (unsigned side = 0; tracker->config.count_duplicates && side < 2; side++)
+        info->side[side].duplicates = fs__extra_at(table, number)->duplicates[side];
     info->marks = flow->marks;
     if ((flow->bits >> FS__SEEN_SHIFT & 3) != 3)
         info->marks |= FS_MARK_ONE_SIDED;
@@ -838,6 +869,7 @@ void fs_tracker_get_stats(const struct fs_tracker *tracker, struct fs_tracker_st
 
 void fs_tracker_stats_add(struct fs_tracker_stats *sum, const struct fs_tracker_stats *other) {
     sum->packets += other->packets;
+    sum->duplicates += other->duplicates;
     sum->quoted += other->quoted;
     sum->quoted_unknown += other->quoted_unknown;
     sum->unallocated += other->unallocated;
@@ -932,7 +964,7 @@ struct fs_tracker *fs_tracker_new(const struct fs_tracker_config *config, const 
     if (!config->seed)
         tracker->config.seed = (uint64_t)(uintptr_t)tracker * 0x9e3779b97f4a7c15U;
     tracker->hot = tracker->ending = FS__NONE;
-    bool has_extra = config->use_flow_label || config->tick_ns || config->idle_timeout;
+    bool has_extra = config->use_flow_label || config->tick_ns || config->idle_timeout || config->count_duplicates;
     if (fs__flow_table_init(&tracker->table, &tracker->memory, has_extra) != FS_OK) {
         fs_tracker_free(tracker);
         return NULL;

@@ -346,6 +346,10 @@ static bool has_tcp(const struct fs_packet *packet) {
     return (packet->flags & FS_PACKET_HAS_TCP) != 0;
 }
 
+static bool is_duplicate(const struct fs_packet *packet) {
+    return (packet->flags & FS_PACKET_DUPLICATE) != 0;
+}
+
 /* With nothing but these two of the flags that open and close. */
 static bool is_syn(const struct fs_packet *packet, bool ack) {
     unsigned opening = packet->tcp.flags & (FS_TCP_SYN | FS_TCP_ACK | FS_TCP_RST | FS_TCP_FIN);
@@ -786,10 +790,12 @@ static void take_tcp(struct flow *flow, int s, const struct fs_packet *packet, s
 
 static void count(struct flow *flow, int s, const struct fs_packet *packet, struct fs_verdict *verdict) {
     struct fs_counters *counters = &flow->side[s].count;
-    if (packet->time_ns < flow->last) {
+    if (packet->time_ns < flow->last && !is_duplicate(packet)) {
         verdict->anomalies |= FS_ANOMALY_TIME_BACKWARDS;
     }
     counters->packets++;
+    counters->duplicates += is_duplicate(packet);
+    verdict->duplicate = is_duplicate(packet);
     counters->wire_bytes += packet->wire_len;
     counters->ip_bytes += packet->ip_len;
     counters->payload_bytes += packet->payload_len;
@@ -864,7 +870,7 @@ static struct flow *continued(struct model *model, const struct fs_packet *packe
         end_flow(model, flow, FS_END_IDLE, false);
         return NULL;
     }
-    if (!flow->tcp || !has_tcp(packet) || !is_syn(packet, false)) {
+    if (!flow->tcp || !has_tcp(packet) || !is_syn(packet, false) || is_duplicate(packet)) {
         return flow;
     }
     const struct side *me = &flow->side[packet->orientation ^ flow->initiator_orientation];
@@ -910,11 +916,15 @@ void model_track(struct model *model, const struct fs_packet *packet, uint64_t p
     int s = packet->orientation ^ flow->initiator_orientation;
     verdict->anomalies = (uint16_t)anomalies;
     count(flow, s, packet, verdict);
+    if (!model->config.count_duplicates) {
+        flow->side[s].count.duplicates = 0;
+    }
     model->stats.packets++;
+    model->stats.duplicates += is_duplicate(packet);
     if (!flow->tcp && flow->side[s].count.packets == 1) {
         add_letter(flow, s, 'D');
     }
-    if (flow->tcp && has_tcp(packet)) {
+    if (flow->tcp && has_tcp(packet) && !is_duplicate(packet)) {
         take_tcp(flow, s, packet, verdict);
     }
     emit_anomalies(model, flow, verdict->anomalies, s);

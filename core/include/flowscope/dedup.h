@@ -192,6 +192,8 @@ enum fs_dedup_verdict fs_dedup_check(struct fs_dedup *dedup, const struct fs_ded
                                      struct fs_dedup_result *result);
 
 void fs_dedup_get_stats(const struct fs_dedup *dedup, struct fs_dedup_stats *stats);
+/** Add `other` to `sum`, field by field; rows of `pairs` by constellation, those that find no row to `pairs_other`. */
+void fs_dedup_stats_add(struct fs_dedup_stats *sum, const struct fs_dedup_stats *other);
 
 /** Fill `out` from a frame and what fs_extract() made of it, `count` descriptors or less than 1 for none: its IP header
  * is that of the last descriptor which is not quoted. */

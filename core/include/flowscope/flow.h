@@ -109,6 +109,9 @@ struct fs_counters {
     uint64_t wire_bytes;    /**< whole frames, link header and carriers included */
     uint64_t ip_bytes;      /**< from the IP header on, as the IP header says */
     uint64_t payload_bytes; /**< above the transport header, retransmissions included */
+    /** Of `packets`, those with FS_PACKET_DUPLICATE; stops at UINT32_MAX; 0 without
+     * fs_tracker_config.count_duplicates. */
+    uint64_t duplicates;
 };
 
 /** Round-trip times of one side's data: from a segment to the first acknowledgement that covers it, timed at the point

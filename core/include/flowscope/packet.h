@@ -74,7 +74,9 @@ enum fs_packet_flag {
     FS_PACKET_LENGTH_ZERO = 0x0020,    /**< IP length 0: segmentation offload; ip_len was taken from the frame */
     FS_PACKET_QUOTED = 0x0040,         /**< from inside an ICMP error: names a flow, never updates it */
     FS_PACKET_ICMP_ERROR = 0x0080,     /**< an ICMP error message; the quoted packet, if readable, follows it */
-    FS_PACKET_FLOW_LABEL = 0x0100      /**< IPv6: fs_packet.flow_label is valid */
+    FS_PACKET_FLOW_LABEL = 0x0100,     /**< IPv6: fs_packet.flow_label is valid */
+    /** A copy of a packet that was captured before (dedup.h): it is counted, and nothing else is told from it. */
+    FS_PACKET_DUPLICATE = 0x0200
 };
 
 enum { FS_VLAN_MAX = 2 /**< VLAN ids that a packet descriptor holds */ };
