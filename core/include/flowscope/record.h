@@ -47,7 +47,7 @@ struct fs_record_side {
     uint64_t out_of_order_bytes;  /**< of segments that came after a later one */
     uint64_t overlap_bytes;       /**< received more than once, in another cut than before */
     uint64_t conflict_bytes;      /**< of these, with other content */
-    uint64_t duplicates;          /**< packets that are copies of others (fs_counters.duplicates, if these are marked) */
+    uint64_t duplicates; /**< packets that are copies of others (fs_counters.duplicates, if these are marked) */
 };
 
 /** A carrier. Its uid is fs_flow_uid() of its own flow; empty if unknown. */
