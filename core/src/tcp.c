@@ -577,10 +577,11 @@ void fs__tcp_update(struct fs__tcp *tcp, struct fs__tcp_more *more, uint8_t stat
         retransmitted(self, more, side, result);
     if (side != FS_INITIATOR || !was_over)
         start_timer(self, &more->side[side], packet, end, !behind && raised);
-    if ((flags & CONTROL) || endpoint_state(self) < FS__PARTIAL)
+    if ((flags & CONTROL) || endpoint_state(self) < FS__PARTIAL) {
         update_endpoints(tcp, side, packet);
-    if (!was_over && both_are_over(tcp))
-        note_both_over(tcp, packet->time_ns);
+        if (!was_over && both_are_over(tcp))
+            note_both_over(tcp, packet->time_ns);
+    }
     if (!(flags & (FS_TCP_SYN | FS_TCP_RST)))
         set(self, FS__SPOKE);
     if (reset) {

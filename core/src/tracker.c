@@ -13,9 +13,11 @@
 #if defined(__GNUC__)
 #define FS__PREFETCH(address) __builtin_prefetch(address)
 #define FS__UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+#define FS__COLD __attribute__((noinline, cold)) /* does not take registers from those that call it */
 #else
 #define FS__PREFETCH(address) ((void)0)
 #define FS__UNLIKELY(condition) (condition)
+#define FS__COLD
 #endif
 
 struct fs_tracker {
@@ -404,13 +406,25 @@ static bool makes_way(struct fs_tracker *tracker, uint32_t number, const struct 
     return true;
 }
 
-static void count_duplicate(struct fs_tracker *tracker, uint32_t number, unsigned side, struct fs_verdict *verdict) {
-    verdict->duplicate = true;
+static void count_duplicate(struct fs_tracker *tracker, uint32_t number, unsigned side) {
     tracker->stats.duplicates++;
     if (!tracker->config.count_duplicates)
         return;
     uint32_t *duplicates = &fs__extra_at(&tracker->table, number)->duplicates[side];
     *duplicates += *duplicates < UINT32_MAX;
+}
+
+static FS__COLD void note_flags(struct fs_tracker *tracker, uint32_t number, unsigned side,
+                                const struct fs_packet *packet, struct fs_verdict *verdict) {
+    struct fs__flow *flow = fs__flow_at(&tracker->table, number);
+    unsigned marks = flow->marks;
+    marks |= packet->flags & FS_PACKET_TRUNCATED ? FS_MARK_TRUNCATED : 0U;
+    marks |= packet->flags & (FS_PACKET_FIRST_FRAGMENT | FS_PACKET_LATER_FRAGMENT) ? FS_MARK_FRAGMENTS : 0U;
+    flow->marks = (uint8_t)marks;
+    if (!(packet->flags & FS_PACKET_DUPLICATE))
+        return;
+    verdict->duplicate = true;
+    count_duplicate(tracker, number, side);
 }
 
 static void count(struct fs_tracker *tracker, uint32_t number, struct fs__flow *flow, unsigned side,
@@ -435,15 +449,9 @@ static void count(struct fs_tracker *tracker, uint32_t number, struct fs__flow *
     } else {
         flow->last_ns = packet->time_ns;
     }
-    if (FS__UNLIKELY(packet->flags & (FS_PACKET_TRUNCATED | FS_PACKET_FIRST_FRAGMENT | FS_PACKET_LATER_FRAGMENT |
-                                      FS_PACKET_DUPLICATE))) {
-        if (packet->flags & FS_PACKET_DUPLICATE)
-            count_duplicate(tracker, number, side, verdict);
-        unsigned marks = flow->marks;
-        marks |= packet->flags & FS_PACKET_TRUNCATED ? FS_MARK_TRUNCATED : 0U;
-        marks |= packet->flags & (FS_PACKET_FIRST_FRAGMENT | FS_PACKET_LATER_FRAGMENT) ? FS_MARK_FRAGMENTS : 0U;
-        flow->marks = (uint8_t)marks;
-    }
+    enum { RARE = FS_PACKET_TRUNCATED | FS_PACKET_FIRST_FRAGMENT | FS_PACKET_LATER_FRAGMENT | FS_PACKET_DUPLICATE };
+    if (FS__UNLIKELY(packet->flags & RARE))
+        note_flags(tracker, number, side, packet, verdict);
 }
 
 /* Returns whether the flow counts as established after the packet. */
