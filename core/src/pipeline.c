@@ -295,9 +295,10 @@ void fs_pipeline_free(struct fs_pipeline *pipeline) {
 
 int fs_pipeline_duplicate(struct fs_pipeline *pipeline, const struct fs_dedup_frame *frame,
                           struct fs_dedup_result *result) {
-    struct fs_dedup_result own;
+    const struct fs_dedup_result none = {.hops = FS_DEDUP_NO_HOPS};
+    struct fs_dedup_result own = none;
     result = result ? result : &own;
-    *result = (struct fs_dedup_result){.hops = FS_DEDUP_NO_HOPS};
+    *result = none;
     if (!pipeline->dedup)
         return FS_ERR_INVALID;
     bool weak_too = pipeline->config.duplicates == FS_DUPLICATES_MARK || pipeline->config.exclude_weak;
