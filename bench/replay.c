@@ -16,34 +16,76 @@
 
 extern char **environ;
 
-static const char usage[] = "usage: flowscope-replay [option...] capture...\n"
-                            "  --stats            totals (default)\n"
-                            "  --flows            one CSV row a flow, in order of creation (also --flows=csv)\n"
-                            "  --frames           one CSV row a packet: frame, flow, side, state (also --frames=csv)\n"
-                            "  --messages         one CSV row a message of the parsers (also --messages=csv)\n"
-                            "  --time             read all into memory, then measure nanoseconds a frame\n"
-                            "  --repeat=N         rounds of --time (default 5)\n"
-                            "  --key=5tuple|ip|mac\n"
-                            "  --domain=WHAT[,…]  vlan, tunnel, interface: keep equal keys apart by these\n"
-                            "  --no-tunnels       look at the outermost packets only\n"
-                            "  --timeout-CLASS=SECONDS\n"
-                            "                     silence that ends a flow; CLASS: opening, tcp, closed, udp, other\n"
-                            "  --no-expiry        no flow ends by silence\n"
-                            "  --no-reassembly    leave TCP streams alone\n"
-                            "A capture is pcap or pcapng, as it is or packed by gzip; - is standard input.\n";
+static const char usage[] =
+    "usage: flowscope-replay [option...] capture...\n"
+    "  --stats            totals (default)\n"
+    "  --flows            one CSV row a flow, in order of creation (also --flows=csv)\n"
+    "  --export=FORMAT:PATH\n"
+    "                     flow records as csv, eve or zeek; several times; PATH - is standard output\n"
+    "  --community-seed=N seed of the Community ID (default 0)\n"
+    "  --frames           one CSV row a packet: frame, flow, side, state (also --frames=csv)\n"
+    "  --messages         one CSV row a message of the parsers (also --messages=csv)\n"
+    "  --duplicates[=MODE]\n"
+    "                     one CSV row a duplicate, and nothing else; MODE: exact (default), routed,\n"
+    "                     rewritten\n"
+    "  --dedup=mark|exclude\n"
+    "                     mark duplicates in flows and streams, or leave them out\n"
+    "  --dedup-mode=MODE  of --dedup: exact (default), routed, rewritten\n"
+    "  --dedup-weak       --dedup=exclude leaves out those on weak evidence, too\n"
+    "  --duplicate-window=NS    how far apart copies are at most, in all modes\n"
+    "  --duplicate-capacity=N   frames that are remembered\n"
+    "  --duplicate-compare=N    bytes that are kept to compare frames (default 0)\n"
+    "  --time             read all into memory, then measure nanoseconds a frame\n"
+    "  --repeat=N         rounds of --time (default 5)\n"
+    "  --filter=EXPRESSION\n"
+    "                     only frames that libpcap's filter passes; they alone are numbered\n"
+    "  --key=5tuple|ip|mac\n"
+    "  --domain=WHAT[,…]  vlan, tunnel, interface: keep equal keys apart by these\n"
+    "  --no-tunnels       look at the outermost packets only\n"
+    "  --timeout-CLASS=SECONDS\n"
+    "                     silence that ends a flow; CLASS: opening, tcp, closed, udp, other,\n"
+    "                     udp-one-way, other-one-way\n"
+    "  --timeouts-like=NAME\n"
+    "                     all of them as flowscope, zeek or suricata has them\n"
+    "  --no-expiry        no flow ends by silence\n"
+    "  --no-reassembly    leave TCP streams alone\n"
+    "A capture is pcap or pcapng, as it is or packed by gzip; - is standard input.\n";
+
+enum { EXPORTS_MAX = 16 };
+
+struct export {
+    enum fs_record_format format;
+    const char *path;
+};
 
 struct options {
-    bool stats, flows, frames, messages, time, no_reassembly;
+    struct export exports[EXPORTS_MAX];
+    unsigned export_count;
+    uint16_t community_seed;
+    bool stats, flows, frames, messages, time, no_reassembly, duplicates;
+    const char *filter; /* NULL: none */
     unsigned repeat;
     uint64_t timeout_ns[FS_TIMEOUT_COUNT];
     struct fs_extract_config extract;
+    struct fs_dedup_config dedup;
+    enum fs_duplicates treatment;
+    bool exclude_weak;
 };
 
 struct run {
     const struct options *options;
+    struct fs_dedup *dedup; /* NULL: not asked for */
     struct fs_pipeline *pipeline;
     struct fs_flow_info *infos; /* ended flows, by id */
+    struct more *more;          /* what else is known of them, for records */
     size_t count, room;
+    uint64_t first_ns, last_ns; /* of all frames */
+};
+
+struct more {
+    uint16_t vlan[FS_VLAN_MAX];
+    bool has_stream[2];
+    struct fs_stream_info stream[2];
 };
 
 #define NO_EXPIRY_NS (UINT64_MAX / 2)
@@ -55,75 +97,48 @@ static void fail(const char *what, const char *why) {
 
 /* ---- flows ---- */
 
+static void make_room(struct run *run, uint64_t id) {
+    if (id < run->room)
+        return;
+    size_t room = run->room ? run->room * 2 : 1024;
+    while (room <= id)
+        room *= 2;
+    struct fs_flow_info *infos = realloc(run->infos, room * sizeof *infos);
+    run->infos = infos ? infos : run->infos;
+    struct more *more = realloc(run->more, room * sizeof *more);
+    run->more = more ? more : run->more;
+    if (!infos || !more)
+        fail("flows", "out of memory");
+    run->room = room;
+}
+
 static void keep(struct fs_tracker *tracker, const struct fs_event *event, void *user) {
     struct run *run = user;
     struct fs_flow_info info;
     fs_tracker_flow_info(tracker, event->flow, &info);
-    if (info.id >= run->room) {
-        size_t room = run->room ? run->room * 2 : 1024;
-        while (room <= info.id)
-            room *= 2;
-        struct fs_flow_info *infos = realloc(run->infos, room * sizeof *infos);
-        if (!infos)
-            fail("flows", "out of memory");
-        run->infos = infos;
-        run->room = room;
+    make_room(run, info.id);
+    struct more *more = &run->more[info.id];
+    if (event->kind == FS_EVENT_STARTED) {
+        memcpy(more->vlan, event->packet->vlan, sizeof more->vlan);
+        return;
     }
     run->infos[info.id] = info;
+    for (int side = 0; side < 2; side++)
+        more->has_stream[side] =
+            fs_pipeline_stream_info(run->pipeline, event->flow, (enum fs_side)side, &more->stream[side]) == FS_OK;
     run->count = info.id + 1 > run->count ? (size_t)info.id + 1 : run->count;
 }
 
-static unsigned group_of(const uint8_t address[16], int i) {
-    const uint8_t *at = address + (size_t)i * 2;
-    return (unsigned)(at[0] << 8 | at[1]);
-}
-
-static void format_address(const struct fs_flow_info *info, enum fs_side side, char text[64]) {
-    const uint8_t *a = info->key.address[fs_endpoint(info, side)];
-    switch (info->key.family) {
-    case FS_FAMILY_IPV4:
-        snprintf(text, 64, "%u.%u.%u.%u", a[0], a[1], a[2], a[3]);
-        return;
-    case FS_FAMILY_MAC:
-        snprintf(text, 64, "%02x:%02x:%02x:%02x:%02x:%02x", a[0], a[1], a[2], a[3], a[4], a[5]);
-        return;
-    case FS_FAMILY_IPV6:
-        break;
-    default:
-        snprintf(text, 64, "-");
-        return;
-    }
-    /* RFC 5952: the longest run of zero groups, of two at least, becomes "::". */
-    int best = -1, best_length = 1;
-    for (int i = 0; i < 8; i++) {
-        int length = 0;
-        while (i + length < 8 && group_of(a, i + length) == 0)
-            length++;
-        if (length > best_length) {
-            best = i;
-            best_length = length;
-        }
-    }
-    int used = 0;
-    for (int i = 0; i < 8; i++) {
-        if (i == best) {
-            used += snprintf(text + used, (size_t)(64 - used), "::");
-            i += best_length - 1;
-            continue;
-        }
-        const char *colon = used && text[used - 1] != ':' ? ":" : "";
-        used += snprintf(text + used, (size_t)(64 - used), "%s%x", colon, group_of(a, i));
-    }
+static void format_address(const struct fs_flow_info *info, enum fs_side side, char text[FS_ADDRESS_TEXT_SIZE]) {
+    fs_address_text((enum fs_family)info->key.family, info->key.address[fs_endpoint(info, side)], text);
 }
 
 static void print_marks(unsigned marks) {
-    static const char *const names[] = {"midstream",   "one-sided", "truncated",   "role-flipped",
-                                        "port-reused", "fragments", "history-full"};
     const char *separator = "";
-    for (unsigned bit = 0; bit < sizeof names / sizeof names[0]; bit++) {
-        if (!(marks >> bit & 1))
+    for (unsigned bit = 1; bit <= FS_MARK_HISTORY_FULL; bit <<= 1) {
+        if (!(marks & bit))
             continue;
-        printf("%s%s", separator, names[bit]);
+        printf("%s%s", separator, fs_flow_mark_slug(bit));
         separator = "+";
     }
     fputs(marks ? "," : "-,", stdout);
@@ -160,7 +175,7 @@ static void print_rtt(const struct fs_rtt *rtt) {
 }
 
 static void print_flow(const struct fs_flow_info *info) {
-    char initiator[64], responder[64];
+    char initiator[FS_ADDRESS_TEXT_SIZE], responder[FS_ADDRESS_TEXT_SIZE];
     format_address(info, FS_INITIATOR, initiator);
     format_address(info, FS_RESPONDER, responder);
     printf("%" PRIu64 ",", info->id);
@@ -198,6 +213,47 @@ static void print_flows(const struct run *run) {
         print_flow(&run->infos[id]);
 }
 
+/* ---- records ---- */
+
+static int write_line(const char *bytes, size_t length, void *user) {
+    return fwrite(bytes, 1, length, user) == length ? 0 : -1;
+}
+
+static void write_record(struct fs_record_writer *writer, const struct run *run, size_t id) {
+    struct fs_record_flow record;
+    fs_record_from_flow(&record, &run->infos[id]);
+    const struct more *more = &run->more[id];
+    memcpy(record.vlan, more->vlan, sizeof record.vlan);
+    for (int side = 0; side < 2 && !run->options->no_reassembly; side++)
+        fs_record_set_stream(&record, (enum fs_side)side, more->has_stream[side] ? &more->stream[side] : NULL);
+    for (int side = 0; side < 2 && run->options->treatment == FS_DUPLICATES_MARK; side++)
+        record.side[side].duplicates = run->infos[id].side[side].duplicates;
+    if (run->infos[id].parent != FS_NO_FLOW)
+        fs_record_add_parent(&record, &run->infos[run->infos[id].parent], writer->options.uid_seed);
+    fs_record_write(writer, &record);
+}
+
+static void export_to(const struct run *run, const struct export *target) {
+    bool standard = strcmp(target->path, "-") == 0;
+    FILE *file = standard ? stdout : fopen(target->path, "wb");
+    if (!file)
+        fail(target->path, strerror(errno));
+    struct fs_record_options options = {.format = target->format,
+                                        .write = write_line,
+                                        .user = file,
+                                        .community_id_seed = run->options->community_seed,
+                                        .open_ns = run->first_ns};
+    struct fs_record_writer writer;
+    fs_record_begin(&writer, &options);
+    for (size_t id = 0; id < run->count; id++)
+        write_record(&writer, run, id);
+    fs_record_end(&writer, run->last_ns);
+    if (writer.failed || fflush(file) != 0)
+        fail(target->path, strerror(errno));
+    if (!standard && fclose(file) != 0)
+        fail(target->path, strerror(errno));
+}
+
 /* ---- totals ---- */
 
 static void print_reassembly(const struct fs_reassembly_stats *stats) {
@@ -227,6 +283,19 @@ static void print_sessions(const struct fs_session_stats *stats) {
            stats->undecided, stats->probe_bytes, stats->refused);
 }
 
+static void print_dedup(const struct fs_pipeline_stats *stats) {
+    printf("duplicates=%" PRIu64 "\nexcluded=%" PRIu64 "\n", stats->duplicates, stats->excluded);
+    for (int mode = 0; mode < FS_DEDUP_MODE_COUNT; mode++) {
+        for (int evidence = 0; evidence < FS_DEDUP_EVIDENCE_COUNT; evidence++) {
+            if (stats->dedup.duplicates[mode][evidence])
+                printf("duplicates.%s.%s=%" PRIu64 "\n", fs_dedup_mode_name(mode), fs_dedup_evidence_name(evidence),
+                       stats->dedup.duplicates[mode][evidence]);
+        }
+        if (stats->dedup.withheld[mode])
+            printf("withheld.%s=%" PRIu64 "\n", fs_dedup_mode_name(mode), stats->dedup.withheld[mode]);
+    }
+}
+
 static void print_stats(const struct fs_pipeline *pipeline) {
     struct fs_pipeline_stats stats;
     fs_pipeline_get_stats(pipeline, &stats);
@@ -234,7 +303,8 @@ static void print_stats(const struct fs_pipeline *pipeline) {
     for (int i = 0; i < FS_REJECT_COUNT; i++)
         untracked += stats.untracked[i];
     printf("frames=%" PRIu64 "\nframe_bytes=%" PRIu64 "\ntracked=%" PRIu64 "\nuntracked=%" PRIu64 "\n", stats.frames,
-           stats.frame_bytes, stats.frames - untracked - stats.without_flow, untracked + stats.without_flow);
+           stats.frame_bytes, stats.frames - untracked - stats.without_flow - stats.excluded,
+           untracked + stats.without_flow);
     for (int i = 0; i < FS_REJECT_COUNT; i++) {
         if (stats.untracked[i])
             printf("untracked.%s=%" PRIu64 "\n", fs_reject_slug(i), stats.untracked[i]);
@@ -249,6 +319,8 @@ static void print_stats(const struct fs_pipeline *pipeline) {
     }
     print_reassembly(&stats.reassembly);
     print_sessions(&stats.session);
+    if (stats.dedup.frames)
+        print_dedup(&stats);
 }
 
 /* ---- messages ---- */
@@ -358,6 +430,16 @@ static void close_capture(struct capture *capture, int result) {
 }
 
 /* The next frame; its bytes are valid until the one after it. False at the end. */
+static void set_filter(struct capture *capture, const char *expression) {
+    struct bpf_program program;
+    if (!expression)
+        return;
+    if (pcap_compile(capture->pcap, &program, expression, 1, PCAP_NETMASK_UNKNOWN) != 0 ||
+        pcap_setfilter(capture->pcap, &program) != 0)
+        fail("--filter", pcap_geterr(capture->pcap));
+    pcap_freecode(&program);
+}
+
 static bool next_frame(struct capture *capture, uint32_t number, struct fs_frame *frame) {
     struct pcap_pkthdr *header;
     const u_char *data;
@@ -375,10 +457,57 @@ static bool next_frame(struct capture *capture, uint32_t number, struct fs_frame
     return true;
 }
 
+static void note_time(struct run *run, uint64_t time_ns) {
+    run->first_ns = run->first_ns && run->first_ns < time_ns ? run->first_ns : time_ns;
+    run->last_ns = run->last_ns > time_ns ? run->last_ns : time_ns;
+}
+
+/* ---- duplicates ---- */
+
+static void print_bits(unsigned bits, const char *(*name)(unsigned)) {
+    const char *separator = "";
+    for (unsigned bit = 1; bit <= bits; bit <<= 1) {
+        if (!(bits & bit))
+            continue;
+        printf("%s%s", separator, name(bit));
+        separator = "+";
+    }
+    fputs(bits ? "" : "-", stdout);
+}
+
+static void print_duplicate(uint32_t frame, const struct fs_dedup_result *result) {
+    printf("%u,%u,%u,%s,%s,", frame, result->original, result->previous, fs_dedup_mode_name(result->mode),
+           fs_dedup_evidence_name(result->evidence));
+    print_bits(result->grounds, fs_dedup_ground_name);
+    printf(",%" PRId64 ",", result->delta_ns);
+    if (result->hops != FS_DEDUP_NO_HOPS)
+        printf("%d", result->hops);
+    fputs(",", stdout);
+    print_bits(result->differences, fs_dedup_difference_name);
+    fputs("\n", stdout);
+}
+
+static void check_duplicate(struct run *run, const struct fs_frame *frame, const struct fs_packet *packets, int count) {
+    struct fs_dedup_frame dedup_frame;
+    struct fs_dedup_result result;
+    fs_dedup_frame_set(&dedup_frame, frame, packets, count);
+    if (fs_dedup_check(run->dedup, &dedup_frame, &result) == FS_DEDUP_DUPLICATE)
+        print_duplicate(frame->number, &result);
+}
+
 static void run_frame(struct run *run, const struct fs_frame *frame) {
     struct fs_packet packets[FS_EXTRACT_MAX];
     struct fs_verdict verdicts[FS_EXTRACT_MAX];
     int count = fs_extract(&run->options->extract, frame, packets);
+    if (run->dedup) {
+        check_duplicate(run, frame, packets, count);
+        return;
+    }
+    if (run->options->treatment != FS_DUPLICATES_IGNORE) {
+        struct fs_dedup_frame dedup_frame;
+        fs_dedup_frame_set(&dedup_frame, frame, packets, count);
+        fs_pipeline_duplicate(run->pipeline, &dedup_frame, NULL);
+    }
     if (count <= 0) {
         fs_pipeline_reject(run->pipeline, -count, frame->wire_len);
         return;
@@ -396,8 +525,10 @@ static uint32_t replay(struct run *run, const char *path, uint32_t number) {
     struct capture capture;
     struct fs_frame frame;
     open_capture(&capture, path);
+    set_filter(&capture, run->options->filter);
     while (next_frame(&capture, number + 1, &frame)) {
         number++;
+        note_time(run, frame.time_ns);
         run_frame(run, &frame);
     }
     return number;
@@ -410,10 +541,11 @@ struct memory {
     size_t count, room;
 };
 
-static void load(struct memory *memory, const char *path) {
+static void load(struct memory *memory, const char *path, const char *filter) {
     struct capture capture;
     struct fs_frame frame;
     open_capture(&capture, path);
+    set_filter(&capture, filter);
     while (next_frame(&capture, (uint32_t)memory->count + 1, &frame)) {
         if (memory->count == memory->room) {
             memory->room = memory->room ? memory->room * 2 : 65536;
@@ -438,11 +570,14 @@ static struct fs_pipeline *make_pipeline(struct run *run) {
     struct fs_pipeline_config config;
     fs_pipeline_config_defaults(&config);
     config.reassemble = !run->options->no_reassembly;
+    config.duplicates = run->options->treatment;
+    config.dedup = run->options->dedup;
+    config.exclude_weak = run->options->exclude_weak;
     memcpy(config.tracker.timeout_ns, run->options->timeout_ns, sizeof config.tracker.timeout_ns);
     config.on_message = run->options->messages ? print_message : NULL;
     config.tracker.events = 0;
-    if (run->options->flows) {
-        config.tracker.events = 1U << FS_EVENT_ENDED;
+    if (run->options->flows || run->options->export_count) {
+        config.tracker.events = 1U << FS_EVENT_STARTED | 1U << FS_EVENT_ENDED;
         config.tracker.on_event = keep;
         config.tracker.user = run;
     }
@@ -455,7 +590,7 @@ static struct fs_pipeline *make_pipeline(struct run *run) {
 static void measure(struct run *run, char **paths, int count) {
     struct memory memory = {NULL, 0, 0};
     for (int i = 0; i < count; i++)
-        load(&memory, paths[i]);
+        load(&memory, paths[i], run->options->filter);
     if (!memory.count)
         fail("--time", "no frames");
     struct fs_packet packets[FS_EXTRACT_MAX];
@@ -525,7 +660,9 @@ static const char *const timeout_classes[FS_TIMEOUT_COUNT] = {[FS_TIMEOUT_TCP_OP
                                                               [FS_TIMEOUT_TCP] = "tcp",
                                                               [FS_TIMEOUT_TCP_CLOSED] = "closed",
                                                               [FS_TIMEOUT_UDP] = "udp",
-                                                              [FS_TIMEOUT_OTHER] = "other"};
+                                                              [FS_TIMEOUT_OTHER] = "other",
+                                                              [FS_TIMEOUT_UDP_ONE_WAY] = "udp-one-way",
+                                                              [FS_TIMEOUT_OTHER_ONE_WAY] = "other-one-way"};
 
 /* CLASS=SECONDS */
 static bool set_timeout(struct options *options, const char *value) {
@@ -542,12 +679,90 @@ static bool set_timeout(struct options *options, const char *value) {
             timeout_classes[i][equals - value] != '\0')
             continue;
         options->timeout_ns[i] = seconds * 1000000000;
-        return seconds > 0 || i == FS_TIMEOUT_TCP_CLOSED;
+        return seconds > 0 || i == FS_TIMEOUT_TCP_CLOSED || i >= FS_TIMEOUT_UDP_ONE_WAY;
     }
     return false;
 }
 
+static bool set_timeouts_like(struct options *options, const char *name) {
+    struct fs_tracker_config config;
+    if (fs_timeouts_like(&config, name) != FS_OK)
+        return false;
+    memcpy(options->timeout_ns, config.timeout_ns, sizeof options->timeout_ns);
+    return true;
+}
+
+static bool add_export(struct options *options, const char *value) {
+    const char *colon = strchr(value, ':');
+    if (!colon || colon[1] == '\0' || options->export_count == EXPORTS_MAX)
+        return false;
+    for (int format = 0; format < FS_RECORD_FORMAT_COUNT; format++) {
+        const char *name = fs_record_format_name(format);
+        if (strlen(name) != (size_t)(colon - value) || strncmp(value, name, strlen(name)) != 0)
+            continue;
+        options->exports[options->export_count++] = (struct export){(enum fs_record_format)format, colon + 1};
+        return true;
+    }
+    return false;
+}
+
+static bool set_community_seed(struct options *options, const char *value) {
+    char *end;
+    unsigned long seed = strtoul(value, &end, 10);
+    if (*value < '0' || *value > '9' || *end != '\0' || seed > UINT16_MAX)
+        return false;
+    options->community_seed = (uint16_t)seed;
+    return true;
+}
+
+static bool set_number(uint64_t *number, const char *value) {
+    char *end;
+    errno = 0;
+    unsigned long long read = strtoull(value, &end, 10);
+    *number = read;
+    return *value >= '0' && *value <= '9' && *end == '\0' && !errno;
+}
+
+static bool set_duplicates(struct options *options, const char *option) {
+    uint64_t number = 0;
+    if (strncmp(option, "=", 1) == 0) {
+        int mode = fs_dedup_mode_from_name(option + 1);
+        options->dedup.mode = (enum fs_dedup_mode)mode;
+        return options->duplicates = mode >= 0;
+    }
+    if (strncmp(option, "-window=", 8) == 0 && set_number(&number, option + 8)) {
+        options->dedup.exact_window_ns = options->dedup.routed_window_ns = number;
+        return true;
+    }
+    if (strncmp(option, "-capacity=", 10) == 0 && set_number(&number, option + 10) && number >= 1 &&
+        number <= FS_DEDUP_CAPACITY_MAX) {
+        options->dedup.capacity = (uint32_t)number;
+        return true;
+    }
+    return strncmp(option, "-compare=", 9) == 0 && set_number(&options->dedup.compare_bytes, option + 9);
+}
+
+static bool set_dedup(struct options *options, const char *option) {
+    if (strcmp(option, "=mark") == 0 || strcmp(option, "=exclude") == 0) {
+        options->treatment = option[1] == 'm' ? FS_DUPLICATES_MARK : FS_DUPLICATES_EXCLUDE;
+        return true;
+    }
+    if (strcmp(option, "-weak") == 0)
+        return options->exclude_weak = true;
+    int mode = strncmp(option, "-mode=", 6) == 0 ? fs_dedup_mode_from_name(option + 6) : -1;
+    options->dedup.mode = (enum fs_dedup_mode)mode;
+    return mode >= 0;
+}
+
 static bool parse_option(struct options *options, const char *option) {
+    if (strcmp(option, "--duplicates") == 0)
+        return options->duplicates = true;
+    if (strncmp(option, "--duplicates", 12) == 0)
+        return set_duplicates(options, option + 12);
+    if (strncmp(option, "--duplicate", 11) == 0)
+        return set_duplicates(options, option + 11);
+    if (strncmp(option, "--dedup", 7) == 0)
+        return set_dedup(options, option + 7);
     if (strcmp(option, "--stats") == 0)
         return options->stats = true;
     if (strcmp(option, "--flows") == 0 || strcmp(option, "--flows=csv") == 0)
@@ -571,6 +786,14 @@ static bool parse_option(struct options *options, const char *option) {
             options->timeout_ns[i] = NO_EXPIRY_NS;
         return true;
     }
+    if (strncmp(option, "--filter=", 9) == 0)
+        return (options->filter = option + 9) != NULL;
+    if (strncmp(option, "--export=", 9) == 0)
+        return add_export(options, option + 9);
+    if (strncmp(option, "--community-seed=", 17) == 0)
+        return set_community_seed(options, option + 17);
+    if (strncmp(option, "--timeouts-like=", 16) == 0)
+        return set_timeouts_like(options, option + 16);
     if (strncmp(option, "--key=", 6) == 0)
         return set_key(options, option + 6);
     if (strncmp(option, "--timeout-", 10) == 0)
@@ -582,6 +805,7 @@ static bool parse_option(struct options *options, const char *option) {
 
 int main(int argc, char **argv) {
     struct options options = {.repeat = 5};
+    fs_dedup_config_defaults(&options.dedup);
     fs_extract_config_defaults(&options.extract);
     struct fs_tracker_config defaults;
     fs_tracker_config_defaults(&defaults);
@@ -601,10 +825,17 @@ int main(int argc, char **argv) {
     if (options.time) {
         measure(&run, argv + first, argc - first);
         free(run.infos);
+        free(run.more);
         return 0;
     }
     run.pipeline = make_pipeline(&run);
-    if (options.frames)
+    if (options.duplicates) {
+        run.dedup = fs_dedup_new(&options.dedup, NULL);
+        if (!run.dedup)
+            fail("--duplicates", "out of memory");
+        puts("frame,original,previous,mode,evidence,grounds,delta_ns,hops,differences");
+    }
+    if (options.frames && !options.duplicates)
         puts("frame,flow,side,state,quoted");
     if (options.messages)
         puts("frame,end_frame,flow,side,protocol,kind,exchange,time_ms,bytes,incomplete,text");
@@ -612,12 +843,17 @@ int main(int argc, char **argv) {
     for (int i = first; i < argc; i++)
         number = replay(&run, argv[i], number);
     fs_pipeline_finish(run.pipeline);
-    if (options.flows)
+    if (options.flows && !options.duplicates)
         print_flows(&run);
-    if (options.stats || !(options.flows || options.frames || options.messages))
+    for (unsigned i = 0; i < options.export_count && !options.duplicates; i++)
+        export_to(&run, &options.exports[i]);
+    if (!options.duplicates &&
+        (options.stats || !(options.flows || options.frames || options.messages || options.export_count)))
         print_stats(run.pipeline);
     fs_pipeline_free(run.pipeline);
+    fs_dedup_free(run.dedup);
     free(run.infos);
+    free(run.more);
     if (ferror(stdout) || fflush(stdout) != 0)
         fail("standard output", strerror(errno));
     return 0;

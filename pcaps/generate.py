@@ -980,7 +980,7 @@ def icmp_echo():
             ping(c, flows[at], CLIENT, 8, ident, number, four)
         for at, ident in enumerate((100, 200)):
             ping(c, flows[at], SERVER, 0, ident, number, four)
-    v6 = Flow("ICMPv6", six[0], 128, six[1], 0, **expect)
+    v6 = Flow("ICMPv6", six[0], 128, six[1], 129, **expect)
     ping(c, v6, CLIENT, 128, 300, 1, six)
     ping(c, v6, SERVER, 129, 300, 1, six)
     return c

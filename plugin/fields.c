@@ -74,7 +74,8 @@ static int ett_packet = -1, ett_flow = -1, ett_side[2] = {-1, -1};
  * .responder. */
 #define SIDE_FIELDS(XX)                                                                                                \
     XX(address, "address", "Address", FT_STRING, BASE_NONE, NULL, "IP or link-layer address")                          \
-    XX(port, "port", "Port", FT_UINT16, BASE_DEC, NULL, "Port; of ICMP the type (initiator) or code (responder)")      \
+    XX(port, "port", "Port", FT_UINT16, BASE_DEC, NULL,                                                                \
+       "Port; of ICMP the type of its messages; the responder of a one-way message has the code")                      \
     XX(side_packets, "packets", "Packets", FT_UINT64, BASE_DEC, NULL, "Packets that it sent")                          \
     XX(side_bytes, "bytes", "Frame bytes", FT_UINT64, BASE_DEC | BASE_UNIT_STRING, UNS(&units_byte_bytes),             \
        "Frames that it sent")                                                                                          \

@@ -26,8 +26,10 @@ enum {
 
 /* What an IP header said. */
 struct ip {
+    const uint8_t *header;
     const uint8_t *source, *destination;
-    uint32_t length; /* of header and payload, as the header says */
+    uint32_t length;   /* of header and payload, as the header says */
+    uint32_t captured; /* of these, what is there */
     uint32_t flow_label;
     uint16_t flags; /* enum fs_packet_flag */
     uint8_t family;
@@ -72,6 +74,8 @@ static struct fs_packet *begin(struct fs__walk *walk) {
     packet->time_ns = walk->frame->time_ns;
     packet->frame = walk->frame->number;
     packet->wire_len = walk->wire_len;
+    packet->vlan[0] = walk->vlan[0];
+    packet->vlan[1] = walk->vlan[1];
     return packet;
 }
 
@@ -141,7 +145,7 @@ static void set_key(const struct fs__walk *walk, struct fs_packet *packet, const
     key->protocol = tuple ? ip->protocol : 0;
     key->family = ip->family;
     key->kind = (uint8_t)walk->config->key;
-    key->reserved = 0;
+    key->requester = 0;
     packet->orientation = reverse ? FS_REVERSE : FS_FORWARD;
 }
 
@@ -153,6 +157,8 @@ static struct fs_packet *begin_ip(struct fs__walk *walk, const struct ip *ip) {
     packet->ttl = ip->ttl;
     packet->ip_len = ip->length;
     packet->flow_label = ip->flow_label;
+    packet->ip = ip->header;
+    packet->ip_captured = ip->captured;
     return packet;
 }
 
@@ -171,6 +177,8 @@ int fs__walk_other(struct fs__walk *walk) {
     packet->flags = walk->end > walk->captured ? FS_PACKET_TRUNCATED : 0;
     packet->ttl = 0;
     packet->flow_label = 0;
+    packet->ip = NULL;
+    packet->ip_captured = 0;
     packet->ip_len = walk->end > walk->body ? walk->end - walk->body : 0;
     set_payload(walk, packet, walk->body, walk->end);
     return 0;
@@ -181,7 +189,7 @@ int fs__walk_other(struct fs__walk *walk) {
 /* What is behind the tunnel's headers, `bytes` of them, comes next. */
 static void enter_tunnel(struct fs__walk *walk, uint32_t bytes) {
     walk->at += bytes;
-    walk->tags = 0;
+    fs__no_tags(walk);
     walk->source = walk->destination = NULL;
     walk->has_tunnel_number = false;
 }
@@ -407,7 +415,13 @@ static uint32_t gre_routes(const struct fs__walk *walk, uint32_t at) {
     return 0;
 }
 
+static bool is_wlan_type(uint16_t type) {
+    return type >= FS__ETHERTYPE_ARUBA_FIRST && type <= FS__ETHERTYPE_ARUBA_LAST && (type & 0xf) == 0;
+}
+
 static int gre_content(struct fs__walk *walk, uint16_t type, bool sequence) {
+    if (is_wlan_type(type))
+        return fs__walk_wlan(walk);
     switch (type) {
     case FS__ETHERTYPE_ERSPAN:
         return erspan_2(walk, sequence);
@@ -664,6 +678,7 @@ static void set_ip_end(struct fs__walk *walk, struct ip *ip, uint32_t length) {
     ip->length = length;
     if (length < walk->end - walk->at)
         fs__set_end(walk, walk->at + length);
+    ip->captured = walk->captured - walk->at;
     if (walk->end > walk->captured)
         ip->flags |= FS_PACKET_TRUNCATED;
 }
@@ -677,7 +692,8 @@ int fs__walk_ipv4(struct fs__walk *walk) {
     uint32_t header_length = (header[0] & 0xfU) * 4;
     if (header[0] >> 4 != 4 || header_length < 20)
         return -FS_REJECT_BAD_IP;
-    struct ip ip = {.source = header + 12,
+    struct ip ip = {.header = header,
+                    .source = header + 12,
                     .destination = header + 16,
                     .flags = inherited_flags(walk),
                     .family = FS_FAMILY_IPV4,
@@ -792,7 +808,8 @@ int fs__walk_ipv6(struct fs__walk *walk) {
     const uint8_t *header = fs__here(walk);
     if (header[0] >> 4 != 6)
         return -FS_REJECT_BAD_IP;
-    struct ip ip = {.source = header + 8,
+    struct ip ip = {.header = header,
+                    .source = header + 8,
                     .destination = header + 24,
                     .flow_label = fs__be32(header) & 0xfffff,
                     .flags = (uint16_t)(inherited_flags(walk) | FS_PACKET_FLOW_LABEL),
@@ -836,6 +853,7 @@ struct straight {
     uint32_t ip, transport, end; /* offsets; `end` of the IP packet */
     uint32_t captured;           /* bytes of the frame up to `end` that are there */
     uint32_t flow_label;
+    uint16_t vlan[FS_VLAN_MAX];
     uint16_t flags;
     uint8_t family, protocol, ttl;
 };
@@ -847,7 +865,9 @@ static inline bool straight_ip(struct straight *way, const struct fs_frame *fram
     if (frame->captured < at + IPV4 + LEAST)
         return false;
     uint16_t type = fs__be16(data + 12);
-    while ((type == FS__ETHERTYPE_VLAN || type == FS__ETHERTYPE_QINQ) && at < 22) {
+    way->vlan[0] = way->vlan[1] = 0;
+    for (int i = 0; (type == FS__ETHERTYPE_VLAN || type == FS__ETHERTYPE_QINQ) && i < FS_VLAN_MAX; i++) {
+        way->vlan[i] = fs__be16(data + at) & 0xfff;
         type = fs__be16(data + at + 2);
         at += 4;
     }
@@ -932,7 +952,7 @@ static bool extract_straight(const struct fs_extract_config *config, const struc
     packet->key.protocol = way.protocol;
     packet->key.family = way.family;
     packet->key.kind = FS_KEY_5TUPLE;
-    packet->key.reserved = 0;
+    packet->key.requester = 0;
     packet->frame = frame->number;
     packet->flags = way.flags;
     packet->ttl = way.ttl;
@@ -943,6 +963,10 @@ static bool extract_straight(const struct fs_extract_config *config, const struc
     packet->payload_captured = there < packet->payload_len ? there : packet->payload_len;
     packet->payload = packet->payload_captured ? way.data + payload : NULL;
     packet->flow_label = way.flow_label;
+    packet->vlan[0] = way.vlan[0];
+    packet->vlan[1] = way.vlan[1];
+    packet->ip = ip;
+    packet->ip_captured = way.captured - way.ip;
     return true;
 }
 
@@ -964,7 +988,7 @@ int fs_extract(const struct fs_extract_config *config, const struct fs_frame *fr
     walk.has_tunnel_number = false;
     walk.tunnel_number = 0;
     walk.source = walk.destination = NULL;
-    walk.tags = 0;
+    fs__no_tags(&walk);
     if (config->domain & FS_DOMAIN_INTERFACE)
         walk.domain = fs_domain_mix(0, FS_DOMAIN_INTERFACE, frame->interface);
     int error = fs__walk_link(&walk);

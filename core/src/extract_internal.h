@@ -28,7 +28,9 @@ struct fs__walk {
     uint64_t tunnel_number;
     const uint8_t *source; /* link-layer addresses of six bytes, or NULL */
     const uint8_t *destination;
-    unsigned tags; /* VLAN tags and labels since the last tunnel */
+    unsigned tags;  /* VLAN tags and labels since the last tunnel */
+    unsigned vlans; /* of these, VLAN tags */
+    uint16_t vlan[FS_VLAN_MAX];
 };
 
 enum fs__ethertype {
@@ -46,6 +48,8 @@ enum fs__ethertype {
     FS__ETHERTYPE_ERSPAN3 = 0x22eb,
     FS__ETHERTYPE_LOWEST = 0x0600, /* smaller numbers are 802.3 lengths */
     FS__ETHERTYPE_ARP = 0x0806,
+    FS__ETHERTYPE_ARUBA_FIRST = 0x8200, /* in GRE: 802.11 frames, by queue in steps of 16 */
+    FS__ETHERTYPE_ARUBA_LAST = 0x8370,
     FS__ETHERTYPE_WCCP = 0x883e,
     FS__ETHERTYPE_PPPOE_DISCOVERY = 0x8863
 };
@@ -71,11 +75,17 @@ static inline void fs__set_end(struct fs__walk *walk, uint32_t end) {
         walk->captured = end;
 }
 
+static inline void fs__no_tags(struct fs__walk *walk) {
+    walk->tags = walk->vlans = 0;
+    walk->vlan[0] = walk->vlan[1] = 0;
+}
+
 /* All return 0 if the walk gave a descriptor, else a negated enum fs_reject. */
 int fs__walk_link(struct fs__walk *walk);
 int fs__walk_ethernet(struct fs__walk *walk);
 int fs__walk_ethertype(struct fs__walk *walk, uint16_t type);
 int fs__walk_ppp(struct fs__walk *walk);
+int fs__walk_wlan(struct fs__walk *walk); /* 802.11 without checksum */
 int fs__walk_mpls(struct fs__walk *walk);
 int fs__walk_ip(struct fs__walk *walk); /* IPv4 or IPv6 by its version */
 int fs__walk_ipv4(struct fs__walk *walk);

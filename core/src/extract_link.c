@@ -24,8 +24,11 @@ static int vlan_tags(struct fs__walk *walk, uint16_t *type) {
             return -FS_REJECT_DEPTH;
         if (!fs__has(walk, 4))
             return -FS_REJECT_SHORT_LINK;
+        uint16_t id = fs__be16(fs__here(walk)) & 0xfff;
         if (walk->config->domain & FS_DOMAIN_VLAN)
-            walk->domain = fs_domain_mix(walk->domain, FS_DOMAIN_VLAN, fs__be16(fs__here(walk)) & 0xfff);
+            walk->domain = fs_domain_mix(walk->domain, FS_DOMAIN_VLAN, id);
+        if (walk->vlans < FS_VLAN_MAX)
+            walk->vlan[walk->vlans++] = id;
         *type = fs__be16(fs__here(walk) + 2);
         walk->at += 4;
     }
@@ -307,6 +310,10 @@ static int wlan(struct fs__walk *walk, unsigned radio) {
     if ((radio & WLAN_FCS) && walk->end - walk->at >= 4)
         fs__set_end(walk, walk->end - 4);
     return wlan_body(walk, aggregate);
+}
+
+int fs__walk_wlan(struct fs__walk *walk) {
+    return wlan(walk, WLAN_PLAIN);
 }
 
 /* Of all fields only the flags are of use, which come first, or behind the timestamp. */

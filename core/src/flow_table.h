@@ -52,9 +52,10 @@ struct fs__cold {
 
 /* Present only when the configuration asks for it. */
 struct fs__extra {
-    uint64_t tick_ns;    /* time of the last tick */
-    uint64_t timeout_ns; /* override; 0: none */
-    uint32_t label[2];   /* by orientation; FS__NO_LABEL: none yet */
+    uint64_t tick_ns;       /* time of the last tick */
+    uint64_t timeout_ns;    /* override; 0: none */
+    uint32_t label[2];      /* by orientation; FS__NO_LABEL: none yet */
+    uint32_t duplicates[2]; /* by side; saturating */
 };
 
 #define FS__NO_LABEL UINT32_MAX

@@ -64,7 +64,6 @@ static const struct icmp_pair icmp_pairs[] = {
     {13, 14, true}, /* timestamp */
     {15, 16, true}, /* information */
     {17, 18, true}, /* address mask, RFC 950 */
-    {10, 9, false}, /* router solicitation and advertisement, RFC 1256 */
 };
 
 static const struct icmp_pair icmpv6_pairs[] = {
@@ -72,6 +71,8 @@ static const struct icmp_pair icmpv6_pairs[] = {
     {130, 131, false}, /* multicast listener query and report, RFC 2710 */
     {133, 134, false}, /* router solicitation and advertisement, RFC 4861 */
     {135, 136, false}, /* neighbour solicitation and advertisement */
+    {139, 140, false}, /* node information, RFC 4620 */
+    {144, 145, true},  /* home agent address discovery, RFC 6275 */
 };
 
 static const struct icmp_pair *find_pair(uint8_t protocol, uint8_t type) {
@@ -94,7 +95,17 @@ enum fs_orientation fs_key_set_icmp(struct fs_key *key, enum fs_family family, c
     uint8_t request = pair ? pair->request : type;
     key->port[0] = (uint16_t)(request << 8 | code);
     key->port[1] = pair && pair->has_identifier ? identifier : 0;
+    bool answers = pair && type == pair->reply;
+    bool to_itself = memcmp(key->address[0], key->address[1], sizeof key->address[0]) == 0;
+    key->requester = !to_itself && answers != (orientation == FS_REVERSE);
     return orientation;
+}
+
+int fs_icmp_counterpart(uint8_t protocol, uint8_t type) {
+    const struct icmp_pair *pair = find_pair(protocol, type);
+    if (!pair)
+        return -1;
+    return type == pair->request ? pair->reply : pair->request;
 }
 
 bool fs_icmp_is_error(uint8_t protocol, uint8_t type) {

@@ -19,6 +19,8 @@ struct fs_pipeline {
     struct fs_tracker *tracker;
     struct fs_reassembly *reassembly;
     struct fs_sessions *sessions;
+    struct fs_dedup *dedup; /* NULL: not asked for */
+    bool next_is_duplicate;
     struct fs__streams *streams; /* by flow number */
     uint32_t stream_room;
     /* Of the call at hand. */
@@ -299,9 +301,10 @@ static void report_stream(struct fs_pipeline *pipeline, const struct fs_event *e
         report(pipeline, event, FS_ANOMALY_LIMIT);
 }
 
-/* Which packet of the call at hand the event is of, SIZE_MAX if none; the tracker may have been called by others. */
+/* Which packet of the call at hand the event is of, SIZE_MAX if none; the tracker may have been called by others.
+ * Duplicates bring nothing to streams and sessions. */
 static size_t packet_of(const struct fs_pipeline *pipeline, const struct fs_event *event) {
-    if (event->kind != FS_EVENT_PACKET)
+    if (event->kind != FS_EVENT_PACKET || (event->packet->flags & FS_PACKET_DUPLICATE))
         return SIZE_MAX;
     uintptr_t at = (uintptr_t)event->packet - (uintptr_t)pipeline->packets;
     size_t i = (size_t)at / sizeof *event->packet;
@@ -357,6 +360,7 @@ void fs_pipeline_config_defaults(struct fs_pipeline_config *config) {
     fs_reassembly_config_defaults(&config->reassembly);
     config->sessions = true;
     fs_session_config_defaults(&config->session);
+    fs_dedup_config_defaults(&config->dedup);
 }
 
 static bool make_reassembly(struct fs_pipeline *pipeline, const struct fs_allocator *allocator) {
@@ -375,12 +379,25 @@ static bool make_sessions(struct fs_pipeline *pipeline, const struct fs_allocato
     return pipeline->sessions != NULL;
 }
 
+static bool make_dedup(struct fs_pipeline *pipeline, const struct fs_allocator *allocator) {
+    const struct fs_pipeline_config *config = &pipeline->config;
+    if ((unsigned)config->duplicates >= FS_DUPLICATES_COUNT)
+        return false;
+    if (config->duplicates == FS_DUPLICATES_IGNORE)
+        return true;
+    pipeline->dedup = fs_dedup_new(&config->dedup, allocator);
+    return pipeline->dedup != NULL;
+}
+
 static bool make_stages(struct fs_pipeline *pipeline, const struct fs_allocator *allocator) {
     struct fs_tracker_config tracker = pipeline->config.tracker;
     if (pipeline->config.reassemble && !make_reassembly(pipeline, allocator))
         return false;
     if (pipeline->config.sessions && !make_sessions(pipeline, allocator))
         return false;
+    if (!make_dedup(pipeline, allocator))
+        return false;
+    tracker.count_duplicates |= pipeline->config.duplicates == FS_DUPLICATES_MARK;
     if (pipeline->reassembly || pipeline->sessions) {
         tracker.events |= 1U << FS_EVENT_PACKET | 1U << FS_EVENT_ENDED;
         tracker.on_event = on_event;
@@ -419,9 +436,39 @@ void fs_pipeline_free(struct fs_pipeline *pipeline) {
     fs_tracker_free(pipeline->tracker);
     fs_reassembly_free(pipeline->reassembly);
     fs_sessions_free(pipeline->sessions);
+    fs_dedup_free(pipeline->dedup);
     fs__release(&pipeline->memory, pipeline->streams, pipeline->stream_room * sizeof *pipeline->streams);
     struct fs__memory memory = pipeline->memory;
     fs__release(&memory, pipeline, sizeof *pipeline);
+}
+
+/* ---- duplicates ---- */
+
+int fs_pipeline_duplicate(struct fs_pipeline *pipeline, const struct fs_dedup_frame *frame,
+                          struct fs_dedup_result *result) {
+    const struct fs_dedup_result none = {.hops = FS_DEDUP_NO_HOPS};
+    struct fs_dedup_result own = none;
+    result = result ? result : &own;
+    *result = none;
+    if (!pipeline->dedup)
+        return FS_ERR_INVALID;
+    bool weak_too = pipeline->config.duplicates == FS_DUPLICATES_MARK || pipeline->config.exclude_weak;
+    bool found = fs_dedup_check(pipeline->dedup, frame, result) == FS_DEDUP_DUPLICATE;
+    pipeline->next_is_duplicate = found && (weak_too || result->evidence == FS_DEDUP_STRONG);
+    return pipeline->next_is_duplicate;
+}
+
+static bool is_excluded(const struct fs_pipeline *pipeline, bool duplicate) {
+    return duplicate && pipeline->config.duplicates == FS_DUPLICATES_EXCLUDE;
+}
+
+static void exclude(struct fs_pipeline *pipeline, const struct fs_packet *packets, size_t count,
+                    struct fs_verdict *verdicts) {
+    for (size_t i = 0; i < count; i++) {
+        (void)fs_tracker_name(pipeline->tracker, &packets[i], &verdicts[i]);
+        verdicts[i].duplicate = true;
+        verdicts[i].quoted = (packets[i].flags & FS_PACKET_QUOTED) != 0;
+    }
 }
 
 /* ---- frames ---- */
@@ -463,21 +510,39 @@ static void add_anomalies(struct fs_verdict *verdict, const struct fs_segment_ve
     verdict->anomalies = (uint16_t)anomalies;
 }
 
+/* A copy costs only those who have duplicates. */
+static int track_marked(struct fs_pipeline *pipeline, const struct fs_packet *packet, uint32_t parent,
+                        struct fs_verdict *verdict) {
+    struct fs_packet marked = *packet;
+    marked.flags |= FS_PACKET_DUPLICATE;
+    return fs_tracker_track(pipeline->tracker, &marked, parent, verdict);
+}
+
 int fs_pipeline_frame(struct fs_pipeline *pipeline, const struct fs_packet *packets, size_t count, const int *parents,
                       struct fs_verdict *verdicts, struct fs_segment_verdict *segments) {
     struct fs_segment_verdict own[FS_FRAME_MAX];
+    bool said = pipeline->next_is_duplicate;
+    pipeline->next_is_duplicate = false;
     if (count < 1 || count > FS_FRAME_MAX || (parents && !parents_are_valid(packets, count, parents)))
         return FS_ERR_INVALID;
     segments = segments ? segments : own;
     begin_call(pipeline, packets, count, segments);
     pipeline->stats.frames++;
     pipeline->stats.frame_bytes += packets[0].wire_len;
+    bool duplicate = said || (packets[0].flags & FS_PACKET_DUPLICATE);
+    pipeline->stats.duplicates += duplicate;
+    if (is_excluded(pipeline, duplicate)) {
+        pipeline->stats.excluded++;
+        exclude(pipeline, packets, count, verdicts);
+        return FS_OK;
+    }
     int result = FS_OK;
     bool counted = false;
     for (size_t i = 0; i < count; i++) {
         int parent = parents ? parents[i] : (int)i - 1;
         uint32_t flow = parent_flow(pipeline, verdicts, parent);
-        int error = fs_tracker_track(pipeline->tracker, &packets[i], flow, &verdicts[i]);
+        int error = duplicate ? track_marked(pipeline, &packets[i], flow, &verdicts[i])
+                              : fs_tracker_track(pipeline->tracker, &packets[i], flow, &verdicts[i]);
         result = error ? error : result;
         add_anomalies(&verdicts[i], &segments[i]);
         counted |= verdicts[i].packet != 0;
@@ -488,15 +553,38 @@ int fs_pipeline_frame(struct fs_pipeline *pipeline, const struct fs_packet *pack
     return result;
 }
 
+/* What lies between duplicates, as batches of its own. */
+static int track_others(struct fs_pipeline *pipeline, const struct fs_packet *packets, size_t count,
+                        struct fs_verdict *verdicts) {
+    int result = FS_OK;
+    for (size_t at = 0; at < count; at++) {
+        size_t end = at;
+        while (end < count && !(packets[end].flags & FS_PACKET_DUPLICATE))
+            end++;
+        int error = fs_tracker_track_batch(pipeline->tracker, packets + at, end - at, verdicts + at);
+        result = error ? error : result;
+        if (end < count)
+            exclude(pipeline, packets + end, 1, verdicts + end);
+        at = end;
+    }
+    return result;
+}
+
 static int run_batch(struct fs_pipeline *pipeline, const struct fs_packet *packets, size_t count,
                      struct fs_verdict *verdicts, struct fs_segment_verdict *segments) {
     begin_call(pipeline, packets, count, segments);
-    int result = fs_tracker_track_batch(pipeline->tracker, packets, count, verdicts);
+    int result = pipeline->config.duplicates == FS_DUPLICATES_EXCLUDE
+                     ? track_others(pipeline, packets, count, verdicts)
+                     : fs_tracker_track_batch(pipeline->tracker, packets, count, verdicts);
     pipeline->stats.frames += count;
     for (size_t i = 0; i < count; i++) {
         add_anomalies(&verdicts[i], &segments[i]);
         pipeline->stats.frame_bytes += packets[i].wire_len;
-        pipeline->stats.without_flow += verdicts[i].packet == 0;
+        bool duplicate = (packets[i].flags & FS_PACKET_DUPLICATE) != 0;
+        bool excluded = is_excluded(pipeline, duplicate);
+        pipeline->stats.duplicates += duplicate;
+        pipeline->stats.excluded += excluded;
+        pipeline->stats.without_flow += verdicts[i].packet == 0 && !excluded;
     }
     pipeline->count = 0;
     return result;
@@ -506,6 +594,7 @@ int fs_pipeline_batch(struct fs_pipeline *pipeline, const struct fs_packet *pack
                       struct fs_verdict *verdicts, struct fs_segment_verdict *segments) {
     struct fs_segment_verdict own[FS_FRAME_MAX];
     int result = FS_OK;
+    pipeline->next_is_duplicate = false;
     if (segments)
         return run_batch(pipeline, packets, count, verdicts, segments);
     for (size_t done = 0; done < count; done += FS_FRAME_MAX) {
@@ -519,6 +608,7 @@ int fs_pipeline_batch(struct fs_pipeline *pipeline, const struct fs_packet *pack
 void fs_pipeline_reject(struct fs_pipeline *pipeline, int reject, uint32_t wire_len) {
     if (reject < 0 || reject >= FS_REJECT_COUNT)
         reject = FS_REJECT_NONE;
+    pipeline->next_is_duplicate = false;
     pipeline->stats.frames++;
     pipeline->stats.frame_bytes += wire_len;
     pipeline->stats.untracked[reject]++;
@@ -561,7 +651,7 @@ size_t fs_pipeline_memory(const struct fs_pipeline *pipeline) {
     if (pipeline->sessions)
         fs_sessions_get_stats(pipeline->sessions, &session);
     return pipeline->memory.bytes + fs_tracker_memory(pipeline->tracker) + (size_t)reassembly.memory_bytes +
-           (size_t)session.memory_bytes;
+           (size_t)session.memory_bytes + (pipeline->dedup ? fs_dedup_memory(pipeline->dedup) : 0);
 }
 
 void fs_pipeline_get_stats(const struct fs_pipeline *pipeline, struct fs_pipeline_stats *stats) {
@@ -574,6 +664,8 @@ void fs_pipeline_get_stats(const struct fs_pipeline *pipeline, struct fs_pipelin
     if (pipeline->sessions)
         fs_sessions_get_stats(pipeline->sessions, &stats->session);
     stats->session.unmade += pipeline->sessions ? pipeline->stats.session.unmade : 0;
+    if (pipeline->dedup)
+        fs_dedup_get_stats(pipeline->dedup, &stats->dedup);
 }
 
 void fs_pipeline_stats_add(struct fs_pipeline_stats *sum, const struct fs_pipeline_stats *other) {
@@ -582,8 +674,11 @@ void fs_pipeline_stats_add(struct fs_pipeline_stats *sum, const struct fs_pipeli
     for (unsigned i = 0; i < FS_REJECT_COUNT; i++)
         sum->untracked[i] += other->untracked[i];
     sum->without_flow += other->without_flow;
+    sum->duplicates += other->duplicates;
+    sum->excluded += other->excluded;
     fs_tracker_stats_add(&sum->tracker, &other->tracker);
     fs_reassembly_stats_add(&sum->reassembly, &other->reassembly);
+    fs_dedup_stats_add(&sum->dedup, &other->dedup);
     sum->unreassembled += other->unreassembled;
     fs_session_stats_add(&sum->session, &other->session);
 }

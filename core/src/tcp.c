@@ -519,6 +519,20 @@ bool fs__tcp_is_new_connection(const struct fs__tcp *tcp, uint8_t state, unsigne
     return ending || segment->seq != self->isn;
 }
 
+static bool side_is_over(const struct fs__tcp_side *side) {
+    return endpoint_state(side) >= FS__CLOSED;
+}
+
+static bool both_are_over(const struct fs__tcp *tcp) {
+    return side_is_over(&tcp->side[0]) && side_is_over(&tcp->side[1]);
+}
+
+/* The time takes the place of the initiator's timer, so that it costs no memory. */
+static void note_both_over(struct fs__tcp *tcp, uint64_t time_ns) {
+    clear(&tcp->side[FS_INITIATOR], FS__TIMED | FS__TIMED_SYN);
+    tcp->side[FS_INITIATOR].timed_ns = time_ns;
+}
+
 void fs__tcp_update(struct fs__tcp *tcp, struct fs__tcp_more *more, uint8_t state, unsigned side,
                     const struct fs_packet *packet, struct fs__tcp_result *result) {
     struct fs__tcp_side *self = &tcp->side[side];
@@ -554,15 +568,20 @@ void fs__tcp_update(struct fs__tcp *tcp, struct fs__tcp_more *more, uint8_t stat
     if (flags & FS_TCP_ACK)
         take_ack(tcp, more, side, packet, result);
 
+    bool was_over = both_are_over(tcp);
     bool was_reset = endpoint_state(self) == FS__RESET;
     self->flags = (uint8_t)(self->flags | flags);
     bool behind = !seq_after(end, self->next);
     bool raised = raise_next(self, &more->side[side], segment, end);
     if (packet->payload_len && !reset && behind && !raised && !first && !was_reset)
         retransmitted(self, more, side, result);
-    start_timer(self, &more->side[side], packet, end, !behind && raised);
-    if ((flags & CONTROL) || endpoint_state(self) < FS__PARTIAL)
+    if (side != FS_INITIATOR || !was_over)
+        start_timer(self, &more->side[side], packet, end, !behind && raised);
+    if ((flags & CONTROL) || endpoint_state(self) < FS__PARTIAL) {
         update_endpoints(tcp, side, packet);
+        if (!was_over && both_are_over(tcp))
+            note_both_over(tcp, packet->time_ns);
+    }
     if (!(flags & (FS_TCP_SYN | FS_TCP_RST)))
         set(self, FS__SPOKE);
     if (reset) {
@@ -613,6 +632,7 @@ static void side_info(const struct fs__tcp *tcp, const struct fs__tcp_more *more
     info->retransmissions = more->side[side].retransmissions;
     info->window_scale = (uint8_t)scale;
     info->flags = from->flags;
+    info->acknowledged = has(from, FS__KNOWN) && fin_is_acknowledged(from, &more->side[side]);
     rtt_info(&more->side[side], &info->rtt);
 }
 
@@ -661,6 +681,7 @@ void fs__tcp_info(const struct fs__tcp *tcp, const struct fs__tcp_more *more, st
     side_info(tcp, more, FS_RESPONDER, &info->tcp[1]);
     info->handshake_syn_ns = handshake_ns(more->handshake_us[0]);
     info->handshake_ack_ns = handshake_ns(more->handshake_us[1]);
+    info->closed_ns = both_are_over(tcp) ? tcp->side[FS_INITIATOR].timed_ns : FS_NO_TIME;
     history_text(more, info->history);
     const char *name = conn_state(tcp, info);
     memcpy(info->conn_state, name, strlen(name) + 1);

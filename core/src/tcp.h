@@ -42,7 +42,7 @@ enum fs__used {
 };
 
 struct fs__tcp_side {
-    uint64_t timed_ns;  /* when the timed segment was sent */
+    uint64_t timed_ns;  /* when the timed segment was sent; the initiator's, once both are closed: when that was */
     uint32_t isn;       /* number before the first byte */
     uint32_t next;      /* highest number sent, exclusive */
     uint32_t ack;       /* highest acknowledgement received */

@@ -13,18 +13,20 @@
 #if defined(__GNUC__)
 #define FS__PREFETCH(address) __builtin_prefetch(address)
 #define FS__UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+#define FS__COLD __attribute__((noinline, cold)) /* does not take registers from those that call it */
 #else
 #define FS__PREFETCH(address) ((void)0)
 #define FS__UNLIKELY(condition) (condition)
+#define FS__COLD
 #endif
 
 struct fs_tracker {
     struct fs__memory memory;
     struct fs_tracker_config config;
     struct fs__flow_table table;
-    uint32_t hot;      /* flow of the packet before, looked at first: packets come in bursts */
-    uint32_t ending;   /* flow whose ended event is being sent, or FS__NONE */
-    uint8_t ending_as; /* its enum fs_end */
+    uint32_t hot;                 /* flow of the packet before, looked at first: packets come in bursts */
+    uint32_t ending;              /* flow whose ended event is being sent, or FS__NONE */
+    uint8_t ending_as, ending_by; /* its enum fs_end, and what made it go */
     uint64_t next_id;
     struct fs_tracker_stats stats;
     struct fs__expiry expiry;
@@ -53,7 +55,7 @@ static void set_timeout_class(struct fs__flow *flow, unsigned class) {
     flow->bits = (uint8_t)(rest | class << FS__CLASS_SHIFT);
 }
 
-static unsigned class_for(const struct fs__flow *flow) {
+static unsigned class_for(const struct fs_tracker *tracker, const struct fs__flow *flow) {
     if (flow->tcp != FS__NONE) {
         if (flow->state >= FS_STATE_CLOSED)
             return FS_TIMEOUT_TCP_CLOSED;
@@ -61,6 +63,9 @@ static unsigned class_for(const struct fs__flow *flow) {
         return opening ? FS_TIMEOUT_TCP_OPENING : FS_TIMEOUT_TCP;
     }
     bool udp = flow->key.protocol == FS_PROTO_UDP || flow->key.protocol == FS_PROTO_UDPLITE;
+    unsigned one_way = udp ? FS_TIMEOUT_UDP_ONE_WAY : FS_TIMEOUT_OTHER_ONE_WAY;
+    if (flow->state == FS_STATE_ONE_WAY && tracker->config.timeout_ns[one_way])
+        return one_way;
     return udp ? FS_TIMEOUT_UDP : FS_TIMEOUT_OTHER;
 }
 
@@ -119,6 +124,7 @@ static void end_unlinked(struct fs_tracker *tracker, uint32_t number, enum fs_en
                                  .end = (uint8_t)end};
         tracker->ending = number;
         tracker->ending_as = (uint8_t)end;
+        tracker->ending_by = (uint8_t)otherwise;
         emit(tracker, &event);
         tracker->ending = FS__NONE;
     }
@@ -289,6 +295,11 @@ static uint32_t find_flow(const struct fs_tracker *tracker, const struct fs_pack
     return lookup(&tracker->table, &packet->key, tag);
 }
 
+/* Whether the TCP header of the packet is there and means something: that of a duplicate has been heard. */
+static bool has_a_say(const struct fs_packet *packet) {
+    return (packet->flags & (FS_PACKET_HAS_TCP | FS_PACKET_DUPLICATE)) == FS_PACKET_HAS_TCP;
+}
+
 /* ---- a new flow ---- */
 
 /* Orientation of the initiator's packets, told by a flow's first packet. */
@@ -339,8 +350,8 @@ static uint32_t create(struct fs_tracker *tracker, const struct fs_packet *packe
     begin_identity(tracker, number, packet, parent);
     if (tracker->table.has_extra)
         begin_extra(tracker, number, packet);
-    bool opening = (packet->flags & FS_PACKET_HAS_TCP) && (packet->tcp.flags & FS_TCP_SYN);
-    set_timeout_class(flow, is_tcp && opening ? FS_TIMEOUT_TCP_OPENING : class_for(flow));
+    bool opening = has_a_say(packet) && (packet->tcp.flags & FS_TCP_SYN);
+    set_timeout_class(flow, is_tcp && opening ? FS_TIMEOUT_TCP_OPENING : class_for(tracker, flow));
     fs__flow_table_enter(&tracker->table, number, tag_of(tracker, &packet->key));
     fs__expiry_link(&tracker->expiry, number, deadline_of(tracker, number));
     tracker->stats.created++;
@@ -382,7 +393,7 @@ static bool makes_way(struct fs_tracker *tracker, uint32_t number, const struct 
         end_flow(tracker, number, FS_END_IDLE, packet->time_ns, packet);
         return true;
     }
-    if (!(packet->flags & FS_PACKET_HAS_TCP) || !(packet->tcp.flags & FS_TCP_SYN) || flow->tcp == FS__NONE)
+    if (!has_a_say(packet) || !(packet->tcp.flags & FS_TCP_SYN) || flow->tcp == FS__NONE)
         return false;
     const struct fs__tcp *tcp = fs__tcp_at(&tracker->table, flow->tcp);
     unsigned side = (packet->orientation & 1U) ^ (flow->bits & FS__ORIENTATION);
@@ -393,6 +404,27 @@ static bool makes_way(struct fs_tracker *tracker, uint32_t number, const struct 
     *marks = FS_MARK_PORT_REUSED;
     end_flow(tracker, number, FS_END_PORT_REUSE, packet->time_ns, packet);
     return true;
+}
+
+static void count_duplicate(struct fs_tracker *tracker, uint32_t number, unsigned side) {
+    tracker->stats.duplicates++;
+    if (!tracker->config.count_duplicates)
+        return;
+    uint32_t *duplicates = &fs__extra_at(&tracker->table, number)->duplicates[side];
+    *duplicates += *duplicates < UINT32_MAX;
+}
+
+static FS__COLD void note_flags(struct fs_tracker *tracker, uint32_t number, unsigned side,
+                                const struct fs_packet *packet, struct fs_verdict *verdict) {
+    struct fs__flow *flow = fs__flow_at(&tracker->table, number);
+    unsigned marks = flow->marks;
+    marks |= packet->flags & FS_PACKET_TRUNCATED ? FS_MARK_TRUNCATED : 0U;
+    marks |= packet->flags & (FS_PACKET_FIRST_FRAGMENT | FS_PACKET_LATER_FRAGMENT) ? FS_MARK_FRAGMENTS : 0U;
+    flow->marks = (uint8_t)marks;
+    if (!(packet->flags & FS_PACKET_DUPLICATE))
+        return;
+    verdict->duplicate = true;
+    count_duplicate(tracker, number, side);
 }
 
 static void count(struct fs_tracker *tracker, uint32_t number, struct fs__flow *flow, unsigned side,
@@ -410,19 +442,16 @@ static void count(struct fs_tracker *tracker, uint32_t number, struct fs__flow *
     flow->last_frame = packet->frame;
     flow->bits = (uint8_t)(flow->bits | 1U << (FS__SEEN_SHIFT + side));
     if (FS__UNLIKELY(packet->time_ns < flow->last_ns)) {
-        verdict->anomalies |= FS_ANOMALY_TIME_BACKWARDS;
+        verdict->anomalies |= packet->flags & FS_PACKET_DUPLICATE ? 0U : FS_ANOMALY_TIME_BACKWARDS;
         struct fs__cold *cold = fs__cold_at(&tracker->table, number);
         if (packet->time_ns < cold->first_ns)
             cold->first_ns = packet->time_ns;
     } else {
         flow->last_ns = packet->time_ns;
     }
-    if (FS__UNLIKELY(packet->flags & (FS_PACKET_TRUNCATED | FS_PACKET_FIRST_FRAGMENT | FS_PACKET_LATER_FRAGMENT))) {
-        unsigned marks = flow->marks;
-        marks |= packet->flags & FS_PACKET_TRUNCATED ? FS_MARK_TRUNCATED : 0U;
-        marks |= packet->flags & (FS_PACKET_FIRST_FRAGMENT | FS_PACKET_LATER_FRAGMENT) ? FS_MARK_FRAGMENTS : 0U;
-        flow->marks = (uint8_t)marks;
-    }
+    enum { RARE = FS_PACKET_TRUNCATED | FS_PACKET_FIRST_FRAGMENT | FS_PACKET_LATER_FRAGMENT | FS_PACKET_DUPLICATE };
+    if (FS__UNLIKELY(packet->flags & RARE))
+        note_flags(tracker, number, side, packet, verdict);
 }
 
 /* Returns whether the flow counts as established after the packet. */
@@ -497,7 +526,7 @@ static void emit_packet(struct fs_tracker *tracker, uint32_t number, const struc
 
 /* A change of state may change the timeout. A longer one is found out when the wheel gets there. */
 static void renew_timeout(struct fs_tracker *tracker, uint32_t number, struct fs__flow *flow) {
-    unsigned class = class_for(flow);
+    unsigned class = class_for(tracker, flow);
     if (class == timeout_class(flow))
         return;
     uint64_t before = timeout_of(tracker, number, flow);
@@ -520,7 +549,7 @@ static void update(struct fs_tracker *tracker, uint32_t number, const struct fs_
     if (flow->tcp == FS__NONE) {
         established = (flow->bits >> FS__SEEN_SHIFT & 3) == 3;
         flow->state = established ? FS_STATE_TWO_WAY : FS_STATE_ONE_WAY;
-    } else if (packet->flags & FS_PACKET_HAS_TCP) {
+    } else if (has_a_say(packet)) {
         established = run_tcp(tracker, flow, side, packet, verdict);
     }
     bool opened = established && !(flow->bits & FS__OPENED);
@@ -533,22 +562,29 @@ static void update(struct fs_tracker *tracker, uint32_t number, const struct fs_
     emit_packet(tracker, number, packet, side, from, opened, verdict);
 }
 
-static void name_quoted_flow(struct fs_tracker *tracker, const struct fs_packet *packet, uint32_t tag,
-                             struct fs_verdict *verdict) {
+/* Returns whether there is one. */
+static bool name_flow(const struct fs_tracker *tracker, const struct fs_packet *packet, uint32_t tag,
+                      struct fs_verdict *verdict) {
     uint32_t number = find_flow(tracker, packet, tag);
-    verdict->quoted = true;
-    if (number == FS__NONE) {
-        tracker->stats.quoted_unknown++;
-        return;
-    }
+    if (number == FS__NONE)
+        return false;
     const struct fs__flow *flow = fs__flow_at(&tracker->table, number);
     const struct fs__counts *counts = fs__counts_at(&tracker->table, number);
-    tracker->stats.quoted++;
     verdict->flow = number;
     verdict->flow_id = id_of(counts);
     verdict->bytes = counts->wire[0] + counts->wire[1];
     verdict->side = (uint8_t)((packet->orientation & 1U) ^ (flow->bits & FS__ORIENTATION));
     verdict->state = flow->state;
+    return true;
+}
+
+static void name_quoted_flow(struct fs_tracker *tracker, const struct fs_packet *packet, uint32_t tag,
+                             struct fs_verdict *verdict) {
+    verdict->quoted = true;
+    if (name_flow(tracker, packet, tag, verdict))
+        tracker->stats.quoted++;
+    else
+        tracker->stats.quoted_unknown++;
 }
 
 static void verdict_init(struct fs_verdict *verdict, const struct fs_packet *packet) {
@@ -557,6 +593,11 @@ static void verdict_init(struct fs_verdict *verdict, const struct fs_packet *pac
     verdict->rtt_ns = FS_NO_TIME;
     verdict->flow = FS_NO_NUMBER;
     verdict->orientation = packet->orientation & 1U;
+}
+
+int fs_tracker_name(const struct fs_tracker *tracker, const struct fs_packet *packet, struct fs_verdict *verdict) {
+    verdict_init(verdict, packet);
+    return name_flow(tracker, packet, tag_of(tracker, &packet->key), verdict) ? FS_OK : FS_ERR_NOT_FOUND;
 }
 
 static bool is_hot(const struct fs_tracker *tracker, const struct fs_packet *packet) {
@@ -777,14 +818,17 @@ static void copy_info(const struct fs_tracker *tracker, uint32_t number, struct 
     info->first_frame = cold->first_frame;
     info->last_frame = flow->last_frame;
     counter_info(counts, info);
+    for (unsigned side = 0; tracker->config.count_duplicates && side < 2; side++)
+        info->side[side].duplicates = fs__extra_at(table, number)->duplicates[side];
     info->marks = flow->marks;
     if ((flow->bits >> FS__SEEN_SHIFT & 3) != 3)
         info->marks |= FS_MARK_ONE_SIDED;
     info->state = flow->state;
     info->end = tracker->ending == number ? tracker->ending_as : FS_END_LIVE;
+    info->ended_by = tracker->ending == number ? tracker->ending_by : FS_END_LIVE;
     info->initiator_orientation = flow->bits & FS__ORIENTATION;
     info->is_tcp = flow->tcp != FS__NONE;
-    info->handshake_syn_ns = info->handshake_ack_ns = FS_NO_TIME;
+    info->handshake_syn_ns = info->handshake_ack_ns = info->closed_ns = FS_NO_TIME;
     if (info->is_tcp)
         fs__tcp_info(fs__tcp_at(table, flow->tcp), fs__tcp_more_at(table, flow->tcp), info);
     else
@@ -833,6 +877,7 @@ void fs_tracker_get_stats(const struct fs_tracker *tracker, struct fs_tracker_st
 
 void fs_tracker_stats_add(struct fs_tracker_stats *sum, const struct fs_tracker_stats *other) {
     sum->packets += other->packets;
+    sum->duplicates += other->duplicates;
     sum->quoted += other->quoted;
     sum->quoted_unknown += other->quoted_unknown;
     sum->unallocated += other->unallocated;
@@ -854,14 +899,34 @@ size_t fs__tracker_longest_probe(const struct fs_tracker *tracker) {
 
 /* ---- creation ---- */
 
+/* In seconds, in the order of enum fs_timeout_class. */
+static const struct {
+    const char *name;
+    uint16_t seconds[FS_TIMEOUT_COUNT];
+} timeouts_of[] = {
+    {"flowscope", {60, 300, 60, 60, 30, 0, 0}},
+    /* scripts/base/init-bare.zeek: tcp_attempt_delay 5 s, tcp_inactivity_timeout 5 min, tcp_close_delay 5 s,
+     * udp_inactivity_timeout, icmp_inactivity_timeout and unknown_ip_inactivity_timeout 1 min. */
+    {"zeek", {5, 300, 5, 60, 60, 0, 0}},
+    /* suricata.yaml.in, flow-timeouts: tcp new 60, established 600, closed 60; udp, icmp and default new 30,
+     * established 300. */
+    {"suricata", {60, 600, 60, 300, 300, 30, 30}},
+};
+
+int fs_timeouts_like(struct fs_tracker_config *config, const char *name) {
+    for (size_t i = 0; i < sizeof timeouts_of / sizeof timeouts_of[0]; i++) {
+        if (strcmp(name, timeouts_of[i].name) != 0)
+            continue;
+        for (unsigned class = 0; class < FS_TIMEOUT_COUNT; class ++)
+            config->timeout_ns[class] = timeouts_of[i].seconds[class] * (uint64_t)1000000000;
+        return FS_OK;
+    }
+    return FS_ERR_INVALID;
+}
+
 void fs_tracker_config_defaults(struct fs_tracker_config *config) {
-    const uint64_t second = 1000000000;
     memset(config, 0, sizeof *config);
-    config->timeout_ns[FS_TIMEOUT_TCP_OPENING] = 60 * second;
-    config->timeout_ns[FS_TIMEOUT_TCP] = 300 * second;
-    config->timeout_ns[FS_TIMEOUT_TCP_CLOSED] = 60 * second;
-    config->timeout_ns[FS_TIMEOUT_UDP] = 60 * second;
-    config->timeout_ns[FS_TIMEOUT_OTHER] = 30 * second;
+    (void)fs_timeouts_like(config, "flowscope");
     config->max_flows = 1000000;
     config->auto_sweep = true;
     config->roles_by_syn = true;
@@ -872,7 +937,8 @@ static bool config_is_valid(const struct fs_tracker_config *config) {
     if (config->max_flows < 1 || config->max_flows > FS_MAX_FLOWS)
         return false;
     for (unsigned i = 0; i < FS_TIMEOUT_COUNT; i++) {
-        if (config->timeout_ns[i] == 0 && i != FS_TIMEOUT_TCP_CLOSED)
+        bool may_be_zero = i == FS_TIMEOUT_TCP_CLOSED || i == FS_TIMEOUT_UDP_ONE_WAY || i == FS_TIMEOUT_OTHER_ONE_WAY;
+        if (config->timeout_ns[i] == 0 && !may_be_zero)
             return false;
     }
     return !(config->events >> FS_EVENT_COUNT);
@@ -906,7 +972,7 @@ struct fs_tracker *fs_tracker_new(const struct fs_tracker_config *config, const 
     if (!config->seed)
         tracker->config.seed = (uint64_t)(uintptr_t)tracker * 0x9e3779b97f4a7c15U;
     tracker->hot = tracker->ending = FS__NONE;
-    bool has_extra = config->use_flow_label || config->tick_ns || config->idle_timeout;
+    bool has_extra = config->use_flow_label || config->tick_ns || config->idle_timeout || config->count_duplicates;
     if (fs__flow_table_init(&tracker->table, &tracker->memory, has_extra) != FS_OK) {
         fs_tracker_free(tracker);
         return NULL;

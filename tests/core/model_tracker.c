@@ -47,9 +47,11 @@ struct flow {
     uint32_t first_frame, last_frame;
     uint16_t marks;
     enum fs_state state;
-    enum fs_end end;
+    enum fs_end end, ended_by;
     struct side side[2];
     bool was_established, established_sent, reset, closed, plain_syn_seen;
+    bool over; /* both sides have sent FIN or RST */
+    uint64_t over_at;
     char history[FS_HISTORY_MAX + 1];
 };
 
@@ -78,6 +80,10 @@ static uint64_t timeout_of(const struct model *model, const struct flow *flow) {
     }
     if (!flow->tcp) {
         bool udp = flow->key.protocol == FS_PROTO_UDP || flow->key.protocol == FS_PROTO_UDPLITE;
+        uint64_t one_way = timeout[udp ? FS_TIMEOUT_UDP_ONE_WAY : FS_TIMEOUT_OTHER_ONE_WAY];
+        if (one_way != 0 && (flow->side[0].count.packets == 0 || flow->side[1].count.packets == 0)) {
+            return one_way;
+        }
         return timeout[udp ? FS_TIMEOUT_UDP : FS_TIMEOUT_OTHER];
     }
     switch (flow->state) {
@@ -200,6 +206,7 @@ static void fill_side(struct fs_tcp_side *out, const struct flow *flow, int inde
     out->retransmissions = (uint32_t)side->retransmissions;
     out->window_scale = scaled ? (uint8_t)side->scale : 0;
     out->flags = (uint8_t)side->flags;
+    out->acknowledged = side->sent && side->acked >= side->high;
     out->rtt.samples = side->rtt_count;
     out->rtt.minimum_ns = side->rtt_minimum * 1000;
     out->rtt.maximum_ns = side->rtt_maximum * 1000;
@@ -227,8 +234,10 @@ static void fill_info(const struct flow *flow, struct fs_flow_info *info) {
     }
     info->state = (uint8_t)flow->state;
     info->end = (uint8_t)flow->end;
+    info->ended_by = (uint8_t)flow->ended_by;
     info->initiator_orientation = flow->initiator_orientation;
     info->is_tcp = flow->tcp;
+    info->closed_ns = flow->over ? flow->over_at : FS_NO_TIME;
     info->handshake_syn_ns = flow->side[FS_INITIATOR].handshake;
     info->handshake_ack_ns = flow->side[FS_RESPONDER].handshake;
     if (flow->tcp) {
@@ -253,12 +262,13 @@ static struct model_event *emit(struct model *model, enum fs_event_kind kind, co
 }
 
 static void end_flow(struct model *model, struct flow *flow, enum fs_end reason, bool swept) {
-    flow->end = reason;
+    flow->end = own_end(flow, reason);
+    flow->ended_by = reason;
     struct model_event *event = emit(model, FS_EVENT_ENDED, flow);
-    event->end = (uint8_t)reason;
+    event->end = (uint8_t)flow->end;
     event->swept = swept;
     fill_info(flow, &event->info);
-    model->stats.ended[reason]++;
+    model->stats.ended[flow->end]++;
     size_t i = 0;
     while (model->flows[i] != flow) {
         i++;
@@ -279,7 +289,7 @@ static size_t sweep(struct model *model, uint64_t now) {
             i++;
             continue;
         }
-        end_flow(model, flow, own_end(flow, FS_END_IDLE), true);
+        end_flow(model, flow, FS_END_IDLE, true);
         ended++;
     }
     return ended;
@@ -308,7 +318,7 @@ static void evict(struct model *model, const uint64_t *ended, size_t ended_count
             model->error = "another flow would have expired in an earlier tick than the evicted one";
         }
     }
-    end_flow(model, victim, own_end(victim, FS_END_EVICTED), false);
+    end_flow(model, victim, FS_END_EVICTED, false);
 }
 
 static uint32_t label_of(const struct fs_packet *packet) {
@@ -334,6 +344,10 @@ static struct flow *look_up(const struct model *model, const struct fs_packet *p
 
 static bool has_tcp(const struct fs_packet *packet) {
     return (packet->flags & FS_PACKET_HAS_TCP) != 0;
+}
+
+static bool is_duplicate(const struct fs_packet *packet) {
+    return (packet->flags & FS_PACKET_DUPLICATE) != 0;
 }
 
 /* With nothing but these two of the flags that open and close. */
@@ -661,7 +675,7 @@ static void take_sequence(struct flow *flow, int s, const struct fs_packet *pack
     }
     bool timeable = packet->payload_len > 0 && !(flags & FS_TCP_SYN) && !(me->flags & FS_TCP_RST);
     if (timeable && fresh && end > me->acked && end - me->acked < WRAP / 2 && end - me->acked <= INT32_MAX &&
-        !me->timed && !me->syn_timed) {
+        !me->timed && !me->syn_timed && !(flow->over && s == FS_INITIATOR)) {
         me->timed = true;
         me->timed_end = end;
         me->timed_at = packet->time_ns;
@@ -702,6 +716,10 @@ static enum fs_state tcp_state(struct flow *flow) {
     return flow->plain_syn_seen ? FS_STATE_SYN_SENT : FS_STATE_SYN_RECEIVED;
 }
 
+static bool is_over(const struct side *side) {
+    return side->state == CLOSED || side->state == RESET;
+}
+
 static void take_tcp(struct flow *flow, int s, const struct fs_packet *packet, struct fs_verdict *verdict) {
     struct side *me = &flow->side[s];
     const struct fs_tcp *tcp = &packet->tcp;
@@ -735,7 +753,7 @@ static void take_tcp(struct flow *flow, int s, const struct fs_packet *packet, s
     take_window(flow, s, tcp);
     if (syn) {
         me->syn = true;
-        if (!(me->flags & FS_TCP_RST) && !me->syn_over) {
+        if (!(me->flags & FS_TCP_RST) && !me->syn_over && !(flow->over && s == FS_INITIATOR)) {
             me->syn_timed = true;
             me->timed = false;
             me->syn_at = packet->time_ns;
@@ -751,6 +769,11 @@ static void take_tcp(struct flow *flow, int s, const struct fs_packet *packet, s
         verdict->anomalies |= FS_ANOMALY_AFTER_END;
     }
     endpoint_step(flow, s, tcp, packet->payload_len);
+    if (!flow->over && is_over(&flow->side[0]) && is_over(&flow->side[1])) {
+        flow->over = true;
+        flow->over_at = packet->time_ns;
+        flow->side[FS_INITIATOR].timed = flow->side[FS_INITIATOR].syn_timed = false;
+    }
     if (!syn && !rst) {
         me->segment = true;
         me->segment_after_syn = me->syn;
@@ -767,10 +790,12 @@ static void take_tcp(struct flow *flow, int s, const struct fs_packet *packet, s
 
 static void count(struct flow *flow, int s, const struct fs_packet *packet, struct fs_verdict *verdict) {
     struct fs_counters *counters = &flow->side[s].count;
-    if (packet->time_ns < flow->last) {
+    if (packet->time_ns < flow->last && !is_duplicate(packet)) {
         verdict->anomalies |= FS_ANOMALY_TIME_BACKWARDS;
     }
     counters->packets++;
+    counters->duplicates += is_duplicate(packet);
+    verdict->duplicate = is_duplicate(packet);
     counters->wire_bytes += packet->wire_len;
     counters->ip_bytes += packet->ip_len;
     counters->payload_bytes += packet->payload_len;
@@ -842,10 +867,10 @@ static struct flow *continued(struct model *model, const struct fs_packet *packe
         return NULL;
     }
     if (is_idle(model, flow, packet->time_ns)) {
-        end_flow(model, flow, own_end(flow, FS_END_IDLE), false);
+        end_flow(model, flow, FS_END_IDLE, false);
         return NULL;
     }
-    if (!flow->tcp || !has_tcp(packet) || !is_syn(packet, false)) {
+    if (!flow->tcp || !has_tcp(packet) || !is_syn(packet, false) || is_duplicate(packet)) {
         return flow;
     }
     const struct side *me = &flow->side[packet->orientation ^ flow->initiator_orientation];
@@ -855,7 +880,7 @@ static struct flow *continued(struct model *model, const struct fs_packet *packe
     }
     *marks |= FS_MARK_PORT_REUSED;
     *anomalies |= over ? FS_ANOMALY_PORT_REUSE : FS_ANOMALY_SYN_IN_FLOW;
-    end_flow(model, flow, own_end(flow, FS_END_PORT_REUSE), false);
+    end_flow(model, flow, FS_END_PORT_REUSE, false);
     return NULL;
 }
 
@@ -891,11 +916,15 @@ void model_track(struct model *model, const struct fs_packet *packet, uint64_t p
     int s = packet->orientation ^ flow->initiator_orientation;
     verdict->anomalies = (uint16_t)anomalies;
     count(flow, s, packet, verdict);
+    if (!model->config.count_duplicates) {
+        flow->side[s].count.duplicates = 0;
+    }
     model->stats.packets++;
+    model->stats.duplicates += is_duplicate(packet);
     if (!flow->tcp && flow->side[s].count.packets == 1) {
         add_letter(flow, s, 'D');
     }
-    if (flow->tcp && has_tcp(packet)) {
+    if (flow->tcp && has_tcp(packet) && !is_duplicate(packet)) {
         take_tcp(flow, s, packet, verdict);
     }
     emit_anomalies(model, flow, verdict->anomalies, s);
@@ -911,7 +940,7 @@ void model_track(struct model *model, const struct fs_packet *packet, uint64_t p
     bool over = flow->state == FS_STATE_CLOSED || flow->state == FS_STATE_RESET;
     if (over && timeout_of(model, flow) == 0) {
         verdict->ended = true;
-        end_flow(model, flow, own_end(flow, FS_END_IDLE), false);
+        end_flow(model, flow, FS_END_IDLE, false);
     }
 }
 
@@ -926,7 +955,7 @@ size_t model_sweep(struct model *model, uint64_t now_ns) {
 void model_finish(struct model *model) {
     model->event_count = 0;
     while (model->live > 0) {
-        end_flow(model, model->flows[0], own_end(model->flows[0], FS_END_INPUT), false);
+        end_flow(model, model->flows[0], FS_END_INPUT, false);
     }
 }
 
@@ -936,7 +965,7 @@ int model_close(struct model *model, uint64_t id) {
     if (flow == NULL) {
         return FS_ERR_NOT_FOUND;
     }
-    end_flow(model, flow, own_end(flow, FS_END_FORCED), false);
+    end_flow(model, flow, FS_END_FORCED, false);
     return 0;
 }
 

@@ -189,6 +189,12 @@ static void expect(struct bytes bytes, uint32_t linktype, int count, unsigned fa
     free(result.copy);
 }
 
+static void expect_only_carrier(struct bytes bytes) {
+    struct result result = run(&bytes, FS_LINK_ETHERNET);
+    assert_int_equal(result.count, 1);
+    free(result.copy);
+}
+
 static void expect_reject(struct bytes bytes, uint32_t linktype, int reject) {
     struct result result = run(&bytes, linktype);
     assert_int_equal(result.count, -reject);
@@ -594,6 +600,26 @@ static struct bytes in_vlan(unsigned id) {
     return bytes;
 }
 
+/* Outermost first; priority bits are no part of it; what does not fit is left out. Both ways of reading agree. */
+static void test_vlans(void **state) {
+    (void)state;
+    for (unsigned tags = 0; tags <= 3; tags++) {
+        struct bytes bytes = tcp_in_ipv4();
+        for (unsigned i = tags; i > 0; i--)
+            tag(&bytes, 0xe000 | (i * 10), i == tags ? 0x0800 : 0x8100);
+        ethernet(&bytes, tags ? 0x8100 : 0x0800);
+        for (unsigned domain = 0; domain <= FS_DOMAIN_VLAN; domain += FS_DOMAIN_VLAN) {
+            struct fs_extract_config config = defaults();
+            config.domain = domain; /* which is read by the walk */
+            struct result result = run_cut(&bytes, FS_LINK_ETHERNET, &config, length_of(&bytes));
+            assert_int_equal(result.count, 1);
+            assert_int_equal(result.packets[0].vlan[0], tags > 0 ? 10 : 0);
+            assert_int_equal(result.packets[0].vlan[1], tags > 1 ? 20 : 0);
+            free(result.copy);
+        }
+    }
+}
+
 static void test_domains(void **state) {
     (void)state;
     assert_int_equal(domain_of(in_vlan(5), 0), 0);
@@ -910,6 +936,14 @@ static void test_more_tunnels(void **state) {
     expect(GRE(tcp_in_ipv4(), "\xc0\0\x08\0\0\0\0\0\x08\0\0\4\1\2\3\4\0\0\0\0"), FS_LINK_ETHERNET, 2, FS_FAMILY_IPV4);
     expect(GRE(tcp_in_ipv4(), "\x80\0\x08\0\0\0\0\0"), FS_LINK_ETHERNET, 2, FS_FAMILY_IPV4);
     expect(GRE(tcp_in_ipv4(), "\0\0\x88\x3e"), FS_LINK_ETHERNET, 2, FS_FAMILY_IPV4);
+#define WLAN "\x08\1\0\0\1\1\1\1\1\1\2\0\0\0\0\1\2\0\0\0\0\2\0\0\xaa\xaa\3\0\0\0\x08\0"
+    expect(GRE(tcp_in_ipv4(), "\0\0\x82\0" WLAN), FS_LINK_ETHERNET, 2, FS_FAMILY_IPV4);
+    expect(GRE(tcp_in_ipv4(), "\0\0\x82\x40" WLAN), FS_LINK_ETHERNET, 2, FS_FAMILY_IPV4);
+    expect(GRE(tcp_in_ipv4(), "\0\0\x83\x70" WLAN), FS_LINK_ETHERNET, 2, FS_FAMILY_IPV4);
+    expect_only_carrier(GRE(tcp_in_ipv4(), "\0\0\x81\xf0" WLAN));
+    expect_only_carrier(GRE(tcp_in_ipv4(), "\0\0\x82\x41" WLAN));
+    expect_only_carrier(GRE(tcp_in_ipv4(), "\0\0\x83\x80" WLAN));
+#undef WLAN
     expect(GRE(tcp_in_ipv4(), "\0\0\x88\x3e\0\1\2\3"), FS_LINK_ETHERNET, 2, FS_FAMILY_IPV4);
     expect(GRE(tcp_in_ipv6(), "\0\0\x88\x47\0\1\1\x40"), FS_LINK_ETHERNET, 2, FS_FAMILY_IPV6);
     expect(GRE(tcp_in_ipv4(), "\x10\0\x22\xeb\0\0\0\1\x20\0\0\5\0\0\0\0\0\0\x08\0"), FS_LINK_ETHERNET, 2,
@@ -1253,6 +1287,9 @@ static void test_nested_domains(void **state) {
     assert_int_equal(result.count, 2);
     assert_int_equal(result.packets[0].key.domain, outer);
     assert_int_equal(result.packets[1].key.domain, inner);
+    assert_int_equal(result.packets[0].vlan[0], 5);
+    assert_int_equal(result.packets[0].vlan[1], 0);
+    assert_int_equal(result.packets[1].vlan[0], 9);
     free(result.copy);
     /* a tunnel without a number has no part, also inside one that has */
     bytes = tcp_in_ipv4();
@@ -1373,6 +1410,7 @@ static void assert_same_packet(const struct fs_packet *a, const struct fs_packet
     assert_int_equal(a->payload_captured, b->payload_captured);
     assert_ptr_equal(a->payload, b->payload);
     assert_int_equal(a->flow_label, b->flow_label);
+    assert_memory_equal(a->vlan, b->vlan, sizeof a->vlan);
     if (a->flags & FS_PACKET_HAS_TCP)
         assert_memory_equal(&a->tcp, &b->tcp,
                             offsetof(struct fs_tcp, sack) + a->tcp.sack_count * sizeof a->tcp.sack[0]);
@@ -1546,6 +1584,7 @@ int main(void) {
         cmocka_unit_test(test_udp_length),
         cmocka_unit_test(test_icmp_error_quotes),
         cmocka_unit_test(test_other_protocols),
+        cmocka_unit_test(test_vlans),
         cmocka_unit_test(test_domains),
         cmocka_unit_test(test_key_kinds),
         cmocka_unit_test(test_rejects),

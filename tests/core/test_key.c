@@ -79,9 +79,10 @@ struct pair {
 
 static void test_icmp_replies_have_the_key_of_their_request(void **state) {
     (void)state;
-    const struct pair pairs[] = {{1, 8, 0, true},       {1, 13, 14, true},     {1, 15, 16, true},
-                                 {1, 17, 18, true},     {1, 10, 9, false},     {58, 128, 129, true},
-                                 {58, 130, 131, false}, {58, 133, 134, false}, {58, 135, 136, false}};
+    const struct pair pairs[] = {{1, 8, 0, true},      {1, 13, 14, true},     {1, 15, 16, true},
+                                 {1, 17, 18, true},    {58, 139, 140, false}, {58, 128, 129, true},
+                                 {58, 144, 145, true}, {58, 130, 131, false}, {58, 133, 134, false},
+                                 {58, 135, 136, false}};
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
         struct fs_key request, reply, other;
         enum fs_family family = pairs[i].protocol == 1 ? FS_FAMILY_IPV4 : FS_FAMILY_IPV6;
@@ -89,6 +90,16 @@ static void test_icmp_replies_have_the_key_of_their_request(void **state) {
         fs_key_set_icmp(&request, family, a, b, pairs[i].protocol, pairs[i].request, 0, 77, false);
         fs_key_set_icmp(&reply, family, b, a, pairs[i].protocol, pairs[i].reply, 0, 77, false);
         assert_memory_equal(&request, &reply, sizeof request);
+        assert_int_equal(request.requester, 0);
+        fs_key_set_icmp(&other, family, b, a, pairs[i].protocol, pairs[i].request, 0, 77, false);
+        assert_int_equal(other.requester, 1);
+        assert_memory_not_equal(&request, &other, sizeof request);
+        fs_key_set_icmp(&request, family, a, a, pairs[i].protocol, pairs[i].request, 0, 77, false);
+        fs_key_set_icmp(&reply, family, a, a, pairs[i].protocol, pairs[i].reply, 0, 77, false);
+        assert_memory_equal(&request, &reply, sizeof request);
+        assert_int_equal(fs_icmp_counterpart(pairs[i].protocol, pairs[i].request), pairs[i].reply);
+        assert_int_equal(fs_icmp_counterpart(pairs[i].protocol, pairs[i].reply), pairs[i].request);
+        fs_key_set_icmp(&request, family, a, b, pairs[i].protocol, pairs[i].request, 0, 77, false);
         assert_int_equal(request.port[0], pairs[i].request << 8);
         assert_int_equal(request.port[1], pairs[i].identified ? 77 : 0);
         fs_key_set_icmp(&other, family, a, b, pairs[i].protocol, pairs[i].request, 0, 78, false);
@@ -154,7 +165,7 @@ static void test_every_byte_is_set(void **state) {
     assert_int_equal(key.protocol, 6);
     assert_int_equal(key.family, FS_FAMILY_IPV4);
     assert_int_equal(key.kind, FS_KEY_5TUPLE);
-    assert_int_equal(key.reserved, 0);
+    assert_int_equal(key.requester, 0);
     memset(&key, 0xff, sizeof key);
     assert_int_equal(fs_key_set(&key, FS_KEY_5TUPLE, FS_FAMILY_NONE, NULL, NULL, 9, 1, 6, false), FS_FORWARD);
     static const uint8_t zeros[32] = {0};
@@ -182,10 +193,13 @@ static void test_icmp_orientation(void **state) {
     assert_memory_not_equal(&there, &back, sizeof there);
     fs_key_set_icmp(&there, FS_FAMILY_IPV4, low, high, 1, 3, 4, 77, false); /* no pair: code, and no identifier */
     assert_int_equal(there.port[0], 0x0304);
+    assert_int_equal(fs_icmp_counterpart(1, 3), -1);
+    assert_int_equal(fs_icmp_counterpart(1, 9), -1);
+    assert_int_equal(there.requester, 0);
     assert_int_equal(there.port[1], 0);
 }
 
-/* Each single bit counts for comparison and hash, and for the shard all but those of the reserved byte. */
+/* Each single bit counts for comparison and hash, and for the shard all but those of the requester. */
 static void test_every_bit_counts(void **state) {
     (void)state;
     struct fs_key key;
@@ -195,7 +209,7 @@ static void test_every_bit_counts(void **state) {
         ((uint8_t *)&changed)[bit / 8] ^= (uint8_t)(1u << bit % 8);
         assert_false(fs__key_equal(&key, &changed));
         assert_true(fs_key_hash(&key, 1) != fs_key_hash(&changed, 1));
-        if (bit / 8 != offsetof(struct fs_key, reserved))
+        if (bit / 8 != offsetof(struct fs_key, requester))
             assert_true(fs_shard_of(&key, UINT32_MAX) != fs_shard_of(&changed, UINT32_MAX));
     }
     struct fs_key copy = key;

@@ -250,6 +250,13 @@ static void test_finish_ends_all_and_may_go_on(void **state) {
 }
 
 /* Every field is a uint64_t: a sum that forgets one is found by giving each another value. */
+/* Rows of a table are no numbers to be added: test_dedup.c has them. */
+static void clear_pairs(struct fs_pipeline_stats *stats) {
+    memset(stats->dedup.pairs, 0, sizeof(stats->dedup.pairs));
+    memset(&stats->dedup.pair_count, 0,
+           offsetof(struct fs_dedup_stats, pairs_other) - offsetof(struct fs_dedup_stats, pair_count));
+}
+
 static void test_stats_add_every_field(void **state) {
     (void)state;
     enum { FIELDS = sizeof(struct fs_pipeline_stats) / sizeof(uint64_t) };
@@ -261,6 +268,10 @@ static void test_stats_add_every_field(void **state) {
     }
     memcpy(&sum, a, sizeof(sum));
     memcpy(&other, b, sizeof(other));
+    clear_pairs(&sum);
+    clear_pairs(&other);
+    memcpy(a, &sum, sizeof(sum));
+    memcpy(b, &other, sizeof(other));
     fs_pipeline_stats_add(&sum, &other);
     memcpy(got, &sum, sizeof(sum));
     for (unsigned i = 0; i < FIELDS; i++) {

@@ -481,6 +481,65 @@ static void test_closed_timeout_0_ends_at_once_when_time_steps_back(void **state
     assert_int_equal(stats().ended[FS_END_RST], 1);
 }
 
+/* A closed flow says when it closed, and what removed it. */
+static void test_closed_flows_say_when_and_what_ended_them(void **state) {
+    (void)state;
+    handshake();
+    tcp(A, B, FIN | ACK, 101, 501, 0);
+    assert_int_equal(F.infos[0].closed_ns, FS_NO_TIME);
+    tcp(B, A, FIN | ACK, 501, 102, 0);
+    uint64_t closed = F.now;
+    assert_int_equal(F.infos[F.count - 1].closed_ns, closed);
+    assert_true(F.infos[F.count - 1].tcp[0].acknowledged);
+    assert_false(F.infos[F.count - 1].tcp[1].acknowledged);
+    tcp(A, B, ACK, 102, 502, 0);
+    assert_int_equal(F.infos[F.count - 1].closed_ns, closed);
+    assert_int_equal(F.infos[F.count - 1].end, FS_END_LIVE);
+    assert_int_equal(F.infos[F.count - 1].ended_by, FS_END_LIVE);
+    F.count = 0;
+    fs_tracker_sweep(F.tracker, F.now + SECONDS(60));
+    assert_int_equal(F.infos[0].end, FS_END_FIN);
+    assert_int_equal(F.infos[0].ended_by, FS_END_IDLE);
+    assert_int_equal(F.infos[0].closed_ns, closed);
+    assert_true(F.infos[0].tcp[1].acknowledged);
+}
+
+static void test_one_way_timeouts(void **state) {
+    (void)state;
+    F.config.timeout_ns[FS_TIMEOUT_UDP_ONE_WAY] = SECONDS(5);
+    F.config.timeout_ns[FS_TIMEOUT_OTHER_ONE_WAY] = SECONDS(7);
+    begin();
+    udp(A, B, SECONDS(1000));
+    give(packet_between(FS_PROTO_SCTP, A, B, SECONDS(1000)));
+    assert_int_equal(fs_tracker_sweep(F.tracker, SECONDS(1005) - 1), 0);
+    assert_int_equal(fs_tracker_sweep(F.tracker, SECONDS(1005)), 1);
+    assert_int_equal(fs_tracker_sweep(F.tracker, SECONDS(1007)), 1);
+    udp(A, B, SECONDS(1010));
+    udp(B, A, SECONDS(1011)); /* an answer: the longer one from now on */
+    give(packet_between(FS_PROTO_SCTP, A, B, SECONDS(1010)));
+    give(packet_between(FS_PROTO_SCTP, B, A, SECONDS(1011)));
+    assert_int_equal(fs_tracker_sweep(F.tracker, SECONDS(1040)), 0);
+    assert_int_equal(fs_tracker_sweep(F.tracker, SECONDS(1041)), 1);
+    assert_int_equal(fs_tracker_sweep(F.tracker, SECONDS(1071)), 1);
+}
+
+static void test_timeouts_like(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        uint64_t seconds[FS_TIMEOUT_COUNT];
+    } cases[] = {{"flowscope", {60, 300, 60, 60, 30, 0, 0}},
+                 {"zeek", {5, 300, 5, 60, 60, 0, 0}},
+                 {"suricata", {60, 600, 60, 300, 300, 30, 30}}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(fs_timeouts_like(&F.config, cases[i].name), 0);
+        for (int class = 0; class < FS_TIMEOUT_COUNT; class ++)
+            assert_int_equal(F.config.timeout_ns[class], SECONDS(cases[i].seconds[class]));
+    }
+    assert_int_equal(fs_timeouts_like(&F.config, "bro"), FS_ERR_INVALID);
+    assert_int_equal(F.config.timeout_ns[FS_TIMEOUT_TCP], SECONDS(600));
+}
+
 static void test_lost_data_before_a_fin_must_be_acknowledged_too(void **state) {
     (void)state;
     handshake();
@@ -1204,11 +1263,12 @@ static void test_bad_settings_are_refused(void **state) {
     assert_null(fs_tracker_new(&config, NULL));
     config.max_flows = (uint32_t)FS_MAX_FLOWS + 1;
     assert_null(fs_tracker_new(&config, NULL));
-    for (int i = 0; i < FS_TIMEOUT_COUNT; i++) { /* 0 has a meaning for closed connections only */
+    for (int i = 0; i < FS_TIMEOUT_COUNT; i++) { /* 0 has a meaning for some */
         fs_tracker_config_defaults(&config);
         config.timeout_ns[i] = 0;
         struct fs_tracker *tracker = fs_tracker_new(&config, NULL);
-        assert_int_equal(tracker != NULL, i == FS_TIMEOUT_TCP_CLOSED);
+        bool may_be_zero = i == FS_TIMEOUT_TCP_CLOSED || i == FS_TIMEOUT_UDP_ONE_WAY || i == FS_TIMEOUT_OTHER_ONE_WAY;
+        assert_int_equal(tracker != NULL, may_be_zero);
         fs_tracker_free(tracker);
     }
     fs_tracker_config_defaults(&config);
@@ -1494,6 +1554,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_handshake_events_in_order),
         TEST(test_one_established_a_flow),
+        TEST(test_closed_flows_say_when_and_what_ended_them),
+        TEST_WITH(test_one_way_timeouts),
+        TEST_WITH(test_timeouts_like),
         TEST_WITH(test_only_the_chosen_events_come),
         TEST_WITH(test_default_events_are_all_but_packet_and_tick),
         TEST(test_udp_is_established_when_answered),

@@ -93,6 +93,7 @@ static void random_config(struct fs_tracker_config *config) {
     config->auto_sweep = chance(80);
     config->roles_by_syn = chance(80);
     config->use_flow_label = chance(25);
+    config->count_duplicates = chance(50);
     config->events = (1u << FS_EVENT_COUNT) - 1;
     config->idle_timeout = chance(20) ? own_timeout : NULL;
 }
@@ -380,6 +381,7 @@ static void random_sequence(struct sequence *sequence, uint64_t seed) {
     memset(sequence, 0, sizeof(*sequence));
     random_config(&sequence->config);
     sequence->batch = 1 + below(MAX_BATCH);
+    bool marks = chance(40);
     static struct connection connections[4];
     size_t at[4] = {0};
     uint32_t n = 1 + below(4);
@@ -397,6 +399,9 @@ static void random_sequence(struct sequence *sequence, uint64_t seed) {
         op->pick = chance(10) ? 1 + below(8) : 0;
         if (chance(4)) {
             op->packet.flags |= FS_PACKET_QUOTED;
+        }
+        if (marks && chance(20)) {
+            op->packet.flags |= FS_PACKET_DUPLICATE; /* often without what it would be a copy of */
         }
         sequence->count++;
         if (sequence->count < room && chance(6)) {
@@ -480,6 +485,7 @@ static bool same_tcp(const char *what, const struct fs_tcp_side *got, const stru
     SAME(what, *got, *expected, window_minimum);
     SAME(what, *got, *expected, window_maximum);
     SAME(what, *got, *expected, window_scale);
+    SAME(what, *got, *expected, acknowledged);
     SAME(what, *got, *expected, zero_windows);
     SAME(what, *got, *expected, retransmissions);
     return same_rtt(what, &got->rtt, &expected->rtt);
@@ -491,6 +497,7 @@ static bool same_info(const struct fs_flow_info *got, const struct fs_flow_info 
     SAME(what, *got, *expected, id);
     SAME(what, *got, *expected, state);
     SAME(what, *got, *expected, end);
+    SAME(what, *got, *expected, ended_by);
     if (strcmp(got->history, expected->history) != 0) {
         return differs("%s: history is %s, the model says %s", what, got->history, expected->history);
     }
@@ -514,6 +521,7 @@ static bool same_info(const struct fs_flow_info *got, const struct fs_flow_info 
         SAME(what, got->side[s], expected->side[s], wire_bytes);
         SAME(what, got->side[s], expected->side[s], ip_bytes);
         SAME(what, got->side[s], expected->side[s], payload_bytes);
+        SAME(what, got->side[s], expected->side[s], duplicates);
         if (expected->is_tcp && !same_tcp(what, &got->tcp[s], &expected->tcp[s])) {
             return false;
         }
@@ -521,6 +529,7 @@ static bool same_info(const struct fs_flow_info *got, const struct fs_flow_info 
     if (expected->is_tcp) {
         SAME(what, *got, *expected, handshake_syn_ns);
         SAME(what, *got, *expected, handshake_ack_ns);
+        SAME(what, *got, *expected, closed_ns);
     }
     return true;
 }
@@ -540,6 +549,7 @@ static bool same_verdict(const struct fs_verdict *got, const struct fs_verdict *
     SAME(what, *got, *expected, created);
     SAME(what, *got, *expected, ended);
     SAME(what, *got, *expected, retransmission);
+    SAME(what, *got, *expected, duplicate);
     SAME(what, *got, *expected, rtt_ns);
     if (!expected->quoted) {
         SAME(what, *got, *expected, bytes);
@@ -635,6 +645,7 @@ static bool same_stats(const struct fs_tracker *tracker, const struct model *mod
     fs_tracker_get_stats(tracker, &got);
     model_stats(model, &expected);
     SAME("statistics", got, expected, packets);
+    SAME("statistics", got, expected, duplicates);
     SAME("statistics", got, expected, quoted);
     SAME("statistics", got, expected, quoted_unknown);
     SAME("statistics", got, expected, unallocated);

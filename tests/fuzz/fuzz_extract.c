@@ -35,12 +35,13 @@ static struct fs_extract_config config_of(uint8_t bits) {
 static void check_key(const struct fs_packet *packet, bool directional) {
     const struct fs_key *key = &packet->key;
     require(packet->orientation <= FS_REVERSE);
-    require(key->kind < FS_KEY_KIND_COUNT && key->family < FS_FAMILY_COUNT && key->reserved == 0);
+    require(key->kind < FS_KEY_KIND_COUNT && key->family < FS_FAMILY_COUNT && key->requester <= 1);
     bool one_way = directional && key->kind == FS_KEY_5TUPLE;
     require(one_way ? packet->orientation == FS_FORWARD : memcmp(key->address[0], key->address[1], 16) <= 0);
     require(fs_shard_of(key, 7) < 7);
     if (key->protocol == FS_PROTO_ICMP || key->protocol == FS_PROTO_ICMPV6)
         return; /* its ports are none */
+    require(key->requester == 0);
     struct fs_key again;
     unsigned from = packet->orientation, to = 1 - from;
     enum fs_orientation orientation =
@@ -85,6 +86,7 @@ static void require_same(const struct fs_packet *a, const struct fs_packet *b) {
     require(a->flags == b->flags && a->orientation == b->orientation && a->ttl == b->ttl && a->ip_len == b->ip_len);
     require(a->payload_len == b->payload_len && a->payload_captured == b->payload_captured);
     require(a->payload == b->payload && a->flow_label == b->flow_label);
+    require(memcmp(a->vlan, b->vlan, sizeof a->vlan) == 0);
     if (a->flags & FS_PACKET_HAS_TCP)
         require(memcmp(&a->tcp, &b->tcp, offsetof(struct fs_tcp, sack) + a->tcp.sack_count * sizeof a->tcp.sack[0]) ==
                 0);

@@ -46,7 +46,7 @@ static void check_side(const struct fs_flow_info *info, int side) {
     must(tcp->rtt.samples > 0 || tcp->rtt.mean_ns == 0);
     must(tcp->rtt.samples == 0 || tcp->rtt.mean_ns + 1000 > tcp->rtt.minimum_ns);
     must(tcp->rtt.mean_ns <= tcp->rtt.maximum_ns);
-    must(tcp->retransmissions <= info->side[side].packets);
+    must(tcp->retransmissions + info->side[side].duplicates <= info->side[side].packets);
     must(tcp->window_scale <= 15);
 }
 
@@ -161,6 +161,7 @@ static void make_packet(struct fs_packet *packet, const uint8_t *record, uint64_
     packet->flags = FS_PACKET_FLOW_LABEL;
     packet->flags |= record[0] & 8 ? FS_PACKET_QUOTED : 0;
     packet->flags |= record[0] & 16 ? FS_PACKET_TRUNCATED : 0;
+    packet->flags |= record[0] & 128 ? FS_PACKET_DUPLICATE : 0;
     packet->flags |= protocol == FS_PROTO_TCP && !(record[0] & 32) ? FS_PACKET_HAS_TCP : 0;
     packet->tcp.flags = record[2];
     packet->tcp.seq = read32(record + 4);
@@ -203,13 +204,17 @@ static void check_verdict(const struct fs_packet *packet, const struct fs_verdic
     must((verdict->flow == FS_NO_NUMBER) == (verdict->flow_id == FS_NO_FLOW));
     must(verdict->quoted || (verdict->flow_id != FS_NO_FLOW && verdict->packet >= 1));
     must(verdict->created == (verdict->packet == 1));
+    must(verdict->quoted || verdict->duplicate == ((packet->flags & FS_PACKET_DUPLICATE) != 0));
+    must(!verdict->duplicate || !(verdict->anomalies & ~(unsigned)FS_ANOMALY_EVICTION));
+    must(!verdict->duplicate || (!verdict->retransmission && verdict->rtt_ns == FS_NO_TIME));
     must(verdict->state < FS_STATE_COUNT && verdict->side < 2 && verdict->orientation == packet->orientation);
 }
 
 static bool same(const struct fs_verdict *a, const struct fs_verdict *b) {
     return a->flow_id == b->flow_id && a->packet == b->packet && a->bytes == b->bytes && a->rtt_ns == b->rtt_ns &&
            a->flow == b->flow && a->anomalies == b->anomalies && a->side == b->side && a->state == b->state &&
-           a->created == b->created && a->ended == b->ended && a->retransmission == b->retransmission;
+           a->created == b->created && a->ended == b->ended && a->retransmission == b->retransmission &&
+           a->duplicate == b->duplicate;
 }
 
 struct batch {

@@ -16,7 +16,8 @@ extern "C" {
     XX(FS_ERR_NOMEM, -1, "out of memory")                                                                              \
     XX(FS_ERR_INVALID, -2, "invalid argument")                                                                         \
     XX(FS_ERR_LIMIT, -3, "a configured limit was reached")                                                             \
-    XX(FS_ERR_NOT_FOUND, -4, "no such flow")
+    XX(FS_ERR_NOT_FOUND, -4, "no such flow")                                                                           \
+    XX(FS_ERR_WRITE, -5, "the output cannot be written")
 
 enum fs_error {
 #define FS_ERROR_ENUM(symbol, value, text) symbol = value,

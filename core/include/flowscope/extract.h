@@ -72,7 +72,8 @@ const char *fs_reject_text(int reject);
  * service (1 to 1023), for then the other is a client's. */
 enum fs_tunnel {
     FS_TUNNEL_IP = 0x001,     /**< IPv4 and IPv6 in IPv4 and IPv6: protocols 4 and 41 (RFC 2003, 2473, 4213) */
-    FS_TUNNEL_GRE = 0x002,    /**< RFC 2784, 2890; version 1 (PPTP, RFC 2637) too; ERSPAN types I to III, WCCP */
+    FS_TUNNEL_GRE = 0x002,    /**< RFC 2784, 2890; version 1 (PPTP, RFC 2637) too; ERSPAN types I to III, WCCP, and
+                                   802.11 of Aruba access points (of an aggregate the first frame) */
     FS_TUNNEL_VXLAN = 0x004,  /**< RFC 7348, UDP port 4789 (and 8472 of older Linux); VXLAN-GPE, port 4790 */
     FS_TUNNEL_GENEVE = 0x008, /**< RFC 8926, UDP port 6081 */
     FS_TUNNEL_GTPU = 0x010,   /**< 3GPP TS 29.281, UDP port 2152 */

@@ -67,6 +67,9 @@ enum fs_flow_mark {
     FS_MARK_HISTORY_FULL = 0x0040  /**< letters of the history were left out at its end */
 };
 
+/** Name of one mark, e.g. "midstream"; "unknown" for others. Static storage. */
+const char *fs_flow_mark_slug(unsigned mark);
+
 /** Unusual things about a packet or flow; bits, and reported as events. XX(symbol, bit, slug, text). */
 #define FS_ANOMALY_MAP(XX)                                                                                             \
     XX(FS_ANOMALY_RST_OUT_OF_WINDOW, 0x0001, "rst_out_of_window",                                                      \
@@ -106,6 +109,9 @@ struct fs_counters {
     uint64_t wire_bytes;    /**< whole frames, link header and carriers included */
     uint64_t ip_bytes;      /**< from the IP header on, as the IP header says */
     uint64_t payload_bytes; /**< above the transport header, retransmissions included */
+    /** Of `packets`, those with FS_PACKET_DUPLICATE; stops at UINT32_MAX; 0 without
+     * fs_tracker_config.count_duplicates. */
+    uint64_t duplicates;
 };
 
 /** Round-trip times of one side's data: from a segment to the first acknowledgement that covers it, timed at the point
@@ -128,6 +134,7 @@ struct fs_tcp_side {
     uint32_t retransmissions; /**< data segments that brought no new sequence number; saturates likewise */
     uint8_t window_scale;     /**< shift that its windows have; 0 unless both sides offered the option */
     uint8_t flags;            /**< union of the low 8 TCP flags it sent */
+    bool acknowledged;        /**< the other side has acknowledged all that it sent, a FIN included */
     struct fs_rtt rtt;        /**< of its data */
 };
 
@@ -141,13 +148,17 @@ struct fs_flow_info {
     uint64_t first_ns, last_ns; /**< earliest and latest packet time */
     uint32_t first_frame, last_frame;
     struct fs_counters side[2];
-    uint16_t marks;                /**< enum fs_flow_mark */
-    uint8_t state;                 /**< enum fs_state */
-    uint8_t end;                   /**< enum fs_end */
+    uint16_t marks;   /**< enum fs_flow_mark */
+    uint8_t state;    /**< enum fs_state */
+    uint8_t end;      /**< enum fs_end */
+    uint8_t ended_by; /**< enum fs_end: what removed it; differs from `end` for closed and reset ones only */
     uint8_t initiator_orientation; /**< enum fs_orientation of packets from the initiator */
     bool is_tcp;                   /**< the fields below are set */
     /** TCP handshake: SYN to SYN-ACK and SYN-ACK to ACK, in ns with 1 µs resolution; FS_NO_TIME if not seen. */
     uint64_t handshake_syn_ns, handshake_ack_ns;
+    /** TCP: time of the packet by which both sides had sent a FIN or an accepted RST; FS_NO_TIME if they have not.
+     * Zeek's duration ends here. */
+    uint64_t closed_ns;
     struct fs_tcp_side tcp[2];
     /** Zeek's history letters: s SYN, h SYN-ACK, a pure ACK, d data, f FIN, r RST, t retransmission, w zero window,
      * g gap (with reassembly), i FIN+RST, q SYN+FIN or SYN+RST, ^ roles flipped; upper case from the initiator.
@@ -165,7 +176,8 @@ static inline unsigned fs_endpoint(const struct fs_flow_info *info, enum fs_side
     return (unsigned)side ^ info->initiator_orientation;
 }
 
-/** The port of `side`, host order; for ICMP the request's type (initiator) and code (responder), as Zeek shows them. */
+/** The port of `side`, host order. ICMP and ICMPv6, as Zeek shows them: the initiator's message type; for the responder
+ * the type that answers it, or the code of a one-way message. */
 uint16_t fs_flow_port(const struct fs_flow_info *info, enum fs_side side);
 
 #ifdef __cplusplus

@@ -6,6 +6,8 @@
 #define FLOWSCOPE_FLOWSCOPE_H
 
 #include "flowscope/allocator.h"
+#include "flowscope/community_id.h"
+#include "flowscope/dedup.h"
 #include "flowscope/dns.h"
 #include "flowscope/error.h"
 #include "flowscope/extract.h"
@@ -17,6 +19,7 @@
 #include "flowscope/parser.h"
 #include "flowscope/pipeline.h"
 #include "flowscope/reassembler.h"
+#include "flowscope/record.h"
 #include "flowscope/session.h"
 #include "flowscope/stream_buffer.h"
 #include "flowscope/tls.h"

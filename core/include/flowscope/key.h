@@ -51,7 +51,9 @@ struct fs_key {
     uint8_t protocol; /**< IP protocol number (IANA); 0 for pairs of IP or MAC addresses */
     uint8_t family;   /**< enum fs_family */
     uint8_t kind;     /**< enum fs_key_kind */
-    uint8_t reserved; /**< 0 */
+    /** ICMP and ICMPv6: the endpoint, 0 or 1, that sends the requests, or the one-way message. Otherwise 0. So requests
+     * in the other direction are another flow. */
+    uint8_t requester;
 };
 
 /** IANA protocol numbers that the library knows by name. */
@@ -87,11 +89,15 @@ enum fs_orientation fs_key_set(struct fs_key *key, enum fs_key_kind kind, enum f
 
 /** As fs_key_set() for ICMP (`protocol` 1) and ICMPv6 (58). Replies get the key of their request: echo, timestamp,
  * information and address mask (RFC 792, RFC 950), ICMPv6 echo (RFC 4443), multicast listener query and report
- * (RFC 2710), router and neighbour solicitation and advertisement (RFC 4861). `identifier` is used for echo, timestamp,
- * information and mask only. */
+ * (RFC 2710), router and neighbour solicitation and advertisement (RFC 4861), node information (RFC 4620), home agent
+ * discovery (RFC 6275). ICMP router advertisements (RFC 1256) are one-way messages, as for Zeek and Community ID.
+ * `identifier` is used for echo, timestamp, information, mask and home agent discovery only. */
 enum fs_orientation fs_key_set_icmp(struct fs_key *key, enum fs_family family, const void *source,
                                     const void *destination, uint8_t protocol, uint8_t type, uint8_t code,
                                     uint16_t identifier, bool directional);
+
+/** The type that answers `type`, or that it answers; -1 for a one-way message. */
+int fs_icmp_counterpart(uint8_t protocol, uint8_t type);
 
 /** Whether an ICMP or ICMPv6 type is an error message, which quotes the packet that caused it: ICMP 3, 4, 5, 11, 12
  * (RFC 792), ICMPv6 1 to 4 (RFC 4443). */

@@ -74,8 +74,12 @@ enum fs_packet_flag {
     FS_PACKET_LENGTH_ZERO = 0x0020,    /**< IP length 0: segmentation offload; ip_len was taken from the frame */
     FS_PACKET_QUOTED = 0x0040,         /**< from inside an ICMP error: names a flow, never updates it */
     FS_PACKET_ICMP_ERROR = 0x0080,     /**< an ICMP error message; the quoted packet, if readable, follows it */
-    FS_PACKET_FLOW_LABEL = 0x0100      /**< IPv6: fs_packet.flow_label is valid */
+    FS_PACKET_FLOW_LABEL = 0x0100,     /**< IPv6: fs_packet.flow_label is valid */
+    /** A copy of a packet that was captured before (dedup.h): it is counted, and nothing else is told from it. */
+    FS_PACKET_DUPLICATE = 0x0200
 };
+
+enum { FS_VLAN_MAX = 2 /**< VLAN ids that a packet descriptor holds */ };
 
 struct fs_packet {
     uint64_t time_ns;    /**< capture time, nanoseconds since the Unix epoch; may step backwards */
@@ -88,11 +92,14 @@ struct fs_packet {
     /** IP header and all that follows it, as the IP header says; without IP
      * all that follows the header with the link-layer addresses. */
     uint32_t ip_len;
-    uint32_t payload_len;      /**< bytes above the transport header; above IP where there is none */
-    uint32_t payload_captured; /**< how many of these are at `payload`, at most payload_len */
-    const uint8_t *payload;    /**< borrowed; NULL if payload_captured is 0 */
-    uint32_t flow_label;       /**< 20 bits; see FS_PACKET_FLOW_LABEL */
-    struct fs_tcp tcp;         /**< undefined without FS_PACKET_HAS_TCP */
+    uint32_t payload_len;       /**< bytes above the transport header; above IP where there is none */
+    uint32_t payload_captured;  /**< how many of these are at `payload`, at most payload_len */
+    const uint8_t *payload;     /**< borrowed; NULL if payload_captured is 0 */
+    uint32_t flow_label;        /**< 20 bits; see FS_PACKET_FLOW_LABEL */
+    uint32_t ip_captured;       /**< bytes at `ip`, at most ip_len */
+    const uint8_t *ip;          /**< the IP header, borrowed as `payload`; NULL without IP or if it is not at hand */
+    uint16_t vlan[FS_VLAN_MAX]; /**< ids of the outermost VLAN tags of the frame that holds the packet; 0 where none */
+    struct fs_tcp tcp;          /**< undefined without FS_PACKET_HAS_TCP */
 };
 
 /** Read a TCP header of `length` >= 20 bytes, options included, where `length` is what was captured of it.

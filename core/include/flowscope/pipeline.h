@@ -14,12 +14,18 @@
  * its datagrams; of a fragmented datagram it sees the first fragment. A packet's messages come before its packet event,
  * and all of a flow's before its ended event. Only packets of the flow let its parser's time pass.
  *
+ * A capture of a mirror port holds packets twice. If `duplicates` asks for it, each raw frame is shown to
+ * fs_pipeline_duplicate() before its descriptors are run, and what it finds is either marked, that is counted in flows
+ * without being taken for a retransmission, or left out of them (docs/duplicates.md). A frame that is a copy is one
+ * with all its descriptors, carriers included.
+ *
  * Events of the tracker reach the caller's callback as without a pipeline. Inside callbacks the pipeline may be read,
  * not run.
  */
 #ifndef FLOWSCOPE_PIPELINE_H
 #define FLOWSCOPE_PIPELINE_H
 
+#include "flowscope/dedup.h"
 #include "flowscope/extract.h"
 #include "flowscope/reassembler.h"
 #include "flowscope/session.h"
@@ -33,10 +39,25 @@ struct fs_pipeline;
 
 enum { FS_FRAME_MAX = 64 /**< descriptors of one frame at most */ };
 
+/** What becomes of copies of frames. */
+enum fs_duplicates {
+    FS_DUPLICATES_IGNORE = 0, /**< nothing is looked for; default */
+    /** Every duplicate gets FS_PACKET_DUPLICATE: see fs_tracker_track(). Streams do not see it. Flows count them apart
+     * (fs_tracker_config.count_duplicates is set). */
+    FS_DUPLICATES_MARK,
+    /** Duplicates on strong evidence do not reach the tracker: flows are as if they had not been captured. The others
+     * are packets like any other, unless `exclude_weak`. */
+    FS_DUPLICATES_EXCLUDE,
+    FS_DUPLICATES_COUNT
+};
+
 struct fs_pipeline_config {
     struct fs_tracker_config tracker;
     bool reassemble;                        /**< default true */
     struct fs_reassembly_config reassembly; /**< `on_event` and `user` are the pipeline's own: ignored */
+    enum fs_duplicates duplicates;
+    struct fs_dedup_config dedup; /**< unused with FS_DUPLICATES_IGNORE */
+    bool exclude_weak;            /**< FS_DUPLICATES_EXCLUDE leaves out those on weak evidence too; default false */
     /** Called for each event of a stream, in order; `flow` is the number in the tracker. May be NULL. */
     void (*on_stream)(struct fs_pipeline *pipeline, uint32_t flow, enum fs_side side,
                       const struct fs_stream_event *event, void *user);
@@ -55,8 +76,11 @@ struct fs_pipeline_stats {
     uint64_t frame_bytes;                /**< on the wire */
     uint64_t untracked[FS_REJECT_COUNT]; /**< frames without a descriptor, by reason */
     uint64_t without_flow;               /**< frames with descriptors none of which could be counted */
+    uint64_t duplicates;                 /**< frames that were run as duplicates, marked or left out */
+    uint64_t excluded;                   /**< of these, left out: neither in a flow nor in `without_flow` */
     struct fs_tracker_stats tracker;     /**< its anomalies include those of reassembly */
     struct fs_reassembly_stats reassembly;
+    struct fs_dedup_stats dedup;
     uint64_t unreassembled; /**< sides without a stream for want of memory: segments that found none */
     struct fs_session_stats session;
 };
@@ -70,10 +94,25 @@ struct fs_pipeline *fs_pipeline_new(const struct fs_pipeline_config *config, con
 /** Free it, without events. NULL is ignored. */
 void fs_pipeline_free(struct fs_pipeline *pipeline);
 
+/** Compare a raw frame (fs_dedup_frame_set()) with those before it; `result` is filled and may be NULL. Returns 1 if
+ * the frame is a duplicate that `duplicates` asks to mark or to leave out, else 0. What it says holds for the one call
+ * of fs_pipeline_frame() or fs_pipeline_reject() that comes next, which must be for the same frame; a batch forgets it.
+ * Frames that are not shown are no duplicates. Returns FS_ERR_INVALID with FS_DUPLICATES_IGNORE.
+ *
+ * For a batch, and if the caller has a detector of its own, FS_PACKET_DUPLICATE in the descriptors says the same. */
+int fs_pipeline_duplicate(struct fs_pipeline *pipeline, const struct fs_dedup_frame *frame,
+                          struct fs_dedup_result *result);
+
 /** Run one frame: `count` descriptors, 1 to FS_FRAME_MAX, outermost first, each with its verdict in `verdicts[count]`,
  * and what it was to its stream in `segments[count]`, which may be NULL (class FS_SEGMENT_NONE where there is no
  * stream). A descriptor's parent is the one before it, unless `parents` is given: then parents[i] is the index of its
- * carrier, less than i, or -1. A quoted packet is nobody's carrier. Returns 0, FS_ERR_NOMEM (counted, the rest of the
+ * carrier, less than i, or -1. A quoted packet is nobody's carrier.
+ *
+ * A frame is a duplicate if fs_pipeline_duplicate() has just said so or if its first descriptor has
+ * FS_PACKET_DUPLICATE. Left out, its verdicts are those of fs_tracker_name() with `duplicate` set: flow, side and
+ * state, nothing counted. Marked, events and callbacks see a copy of its descriptors with the flag.
+ *
+ * Returns 0, FS_ERR_NOMEM (counted, the rest of the
  * frame was run), or FS_ERR_INVALID for a bad count or parent. */
 int fs_pipeline_frame(struct fs_pipeline *pipeline, const struct fs_packet *packets, size_t count, const int *parents,
                       struct fs_verdict *verdicts, struct fs_segment_verdict *segments);

@@ -35,6 +35,8 @@ enum fs_timeout_class {
     FS_TIMEOUT_TCP_CLOSED,      /**< tombstone of a closed or reset connection; default 60 s; 0 ends it at once */
     FS_TIMEOUT_UDP,             /**< UDP and UDP-Lite; default 60 s */
     FS_TIMEOUT_OTHER,           /**< everything else; default 30 s */
+    FS_TIMEOUT_UDP_ONE_WAY,     /**< FS_TIMEOUT_UDP before an answer; default 0: the same */
+    FS_TIMEOUT_OTHER_ONE_WAY,   /**< FS_TIMEOUT_OTHER before an answer; default 0: the same */
     FS_TIMEOUT_COUNT
 };
 
@@ -81,6 +83,9 @@ struct fs_tracker_config {
     bool roles_by_syn;
     /** Flows of one key are told apart by their IPv6 flow labels, one of each direction; default false. */
     bool use_flow_label;
+    /** Fill fs_counters.duplicates, for 32 bytes a flow (shared with ticks, flow labels and idle_timeout); default
+     * false. */
+    bool count_duplicates;
     /** Set of 1u << enum fs_event_kind to report; default all but packet and tick. */
     unsigned events;
     /** Called for each event in `events`; may be NULL. */
@@ -113,6 +118,7 @@ struct fs_verdict {
     bool ended;              /**< the flow ended with this packet (only if the closed timeout is 0) */
     bool quoted;             /**< names the flow, changes nothing */
     bool retransmission;     /**< TCP: data that brings no new sequence number */
+    bool duplicate;          /**< had FS_PACKET_DUPLICATE: counted, with no say in anything else */
 };
 
 #define FS_NO_NUMBER UINT32_MAX
@@ -120,6 +126,7 @@ struct fs_verdict {
 /** Totals since creation; they never shrink and may be summed over trackers. */
 struct fs_tracker_stats {
     uint64_t packets;        /**< counted into a flow */
+    uint64_t duplicates;     /**< of these, with FS_PACKET_DUPLICATE */
     uint64_t quoted;         /**< named a flow only */
     uint64_t quoted_unknown; /**< quoted, and no such flow */
     uint64_t unallocated;    /**< no memory for a new flow: packet not counted */
@@ -132,6 +139,11 @@ struct fs_tracker_stats {
 /** Fill `config` with the defaults named above. */
 void fs_tracker_config_defaults(struct fs_tracker_config *config);
 
+/** Set the timeouts of `config` to the defaults of the system `name`: "flowscope", "zeek" or "suricata". Returns 0, or
+ * FS_ERR_INVALID for another name, with nothing changed. docs/records.md says where they differ from what these systems
+ * do. */
+int fs_timeouts_like(struct fs_tracker_config *config, const char *name);
+
 /** Create a tracker. `config` and `allocator` may be NULL for defaults. Returns NULL without memory or if a
  * value is out of range. */
 struct fs_tracker *fs_tracker_new(const struct fs_tracker_config *config, const struct fs_allocator *allocator);
@@ -139,8 +151,10 @@ struct fs_tracker *fs_tracker_new(const struct fs_tracker_config *config, const 
 /** Free a tracker without events: call fs_tracker_finish() first to have its flows ended. NULL is ignored. */
 void fs_tracker_free(struct fs_tracker *tracker);
 
-/** Count one packet. `parent` is the number of its carrier's flow, FS_NO_NUMBER if none; used when the flow is created.
- * The verdict is always filled. Returns 0, or FS_ERR_NOMEM if a new flow could not be stored. */
+/** Count one packet. A duplicate (FS_PACKET_DUPLICATE) counts in packets, bytes and times, and may create or keep alive
+ * a flow; it has no part in TCP's state, retransmissions, round-trip times and history, replaces no flow, and has no
+ * anomaly of its own. `parent` is the number of its carrier's flow, FS_NO_NUMBER if none; used when the flow is
+ * created. The verdict is always filled. Returns 0, or FS_ERR_NOMEM if a new flow could not be stored. */
 int fs_tracker_track(struct fs_tracker *tracker, const struct fs_packet *packet, uint32_t parent,
                      struct fs_verdict *verdict);
 
@@ -161,6 +175,10 @@ void fs_tracker_finish(struct fs_tracker *tracker);
 /** End one flow now, with its own reason if it is closed or reset, else FS_END_FORCED. Returns 0 or
  * FS_ERR_NOT_FOUND. */
 int fs_tracker_close(struct fs_tracker *tracker, uint32_t flow);
+
+/** Name the flow of a packet without counting the packet, whatever it is: the verdict is that of a quoted packet but
+ * for `quoted`. Returns 0, or FS_ERR_NOT_FOUND if there is none, with `flow` FS_NO_NUMBER. */
+int fs_tracker_name(const struct fs_tracker *tracker, const struct fs_packet *packet, struct fs_verdict *verdict);
 
 /** The number of the live flow with this key (and, with use_flow_label, any labels); FS_NO_NUMBER if there is none. */
 uint32_t fs_tracker_find(const struct fs_tracker *tracker, const struct fs_key *key);
