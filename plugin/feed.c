@@ -733,6 +733,38 @@ struct fs_notes *fs_feed_collect(tvbuff_t *tvb, packet_info *pinfo) {
     return notes;
 }
 
+/* ---- what is above the transports ---- */
+
+static bool is_transport(int layer) {
+    static int protocols[5];
+    static const char *const names[FS_LENGTH_OF(protocols)] = {"tcp", "udp", "udplite", "sctp", "dccp"};
+    for (size_t i = 0; i < FS_LENGTH_OF(protocols); i++) {
+        if (!protocols[i])
+            protocols[i] = proto_get_id_by_filter_name(names[i]);
+        if (protocols[i] == layer)
+            return true;
+    }
+    return false;
+}
+
+unsigned fs_feed_apps(const packet_info *pinfo, int *apps, unsigned room) {
+    static int data = -1;
+    unsigned count = 0;
+    bool above = false;
+    if (data == -1)
+        data = proto_get_id_by_filter_name("data");
+    for (wmem_list_frame_t *at = wmem_list_head(pinfo->layers); at && count <= room; at = wmem_list_frame_next(at)) {
+        int layer = GPOINTER_TO_INT(wmem_list_frame_data(at));
+        if (above && layer != data)
+            apps[count - 1] = layer;
+        above = is_transport(layer);
+        if (above && count < room)
+            apps[count] = 0;
+        count += above;
+    }
+    return count < room ? count : room;
+}
+
 /* ---- registration ---- */
 
 void fs_feed_register(int proto) {

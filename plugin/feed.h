@@ -33,6 +33,10 @@ void fs_feed_handoff(void);       /* take the place before the originals */
  * dissectors have run, with the frame's bytes. */
 struct fs_notes *fs_feed_collect(tvbuff_t *tvb, packet_info *pinfo);
 
+/* The protocols above the transports of the frame, in order: up to `room`, 0 where there is none, or plain data.
+ * Returns how many transports there are. */
+unsigned fs_feed_apps(const packet_info *pinfo, int *apps, unsigned room);
+
 /* Capture time in nanoseconds since 1970; 0 if the frame has none. */
 uint64_t fs_feed_time(const packet_info *pinfo);
 

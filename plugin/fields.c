@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "fields.h"
 
+#include "messages.h"
 #include "text.h"
 
 static int proto_flowscope = -1;
@@ -42,12 +43,26 @@ static int ett_packet = -1, ett_flow = -1, ett_side[2] = {-1, -1};
     XX(last_frame, "last_frame", "Last frame", FT_FRAMENUM, BASE_NONE, NULL, "Last frame of the flow so far")          \
     XX(rtt, "rtt", "Round-trip time", FT_RELATIVE_TIME, BASE_NONE, NULL,                                               \
        "From the segment that this one acknowledges first, at the point of capture")                                   \
+    XX(session_message, "session.message", "Message", FT_STRING, BASE_NONE, NULL,                                      \
+       "Message of the application that is complete with this frame, in one line")                                     \
+    XX(session_request_in, "session.request_in", "Request in frame", FT_FRAMENUM, BASE_NONE,                           \
+       FRAMENUM_TYPE(FT_FRAMENUM_REQUEST), "Frame of the request that the message answers")                            \
+    XX(session_response_in, "session.response_in", "Response in frame", FT_FRAMENUM, BASE_NONE,                        \
+       FRAMENUM_TYPE(FT_FRAMENUM_RESPONSE), "Frame of the first answer to the message; known on the second pass")      \
+    XX(session_time, "session.time", "Response time", FT_RELATIVE_TIME, BASE_NONE, NULL,                               \
+       "From the first byte of the request to the first byte of the response")                                         \
+    XX(session_unanswered, "session.unanswered", "Unanswered", FT_BOOLEAN, BASE_NONE, TFS(&tfs_yes_no),                \
+       "The request got no answer; known on the second pass")                                                          \
+    XX(session_ja3, "session.ja3", "JA3", FT_STRING, BASE_NONE, NULL, "Fingerprint of a TLS ClientHello (MD5)")        \
+    XX(session_ja4, "session.ja4", "JA4", FT_STRING, BASE_NONE, NULL, "Fingerprint of a TLS ClientHello")              \
     XX(anomaly, "anomaly", "Anomaly", FT_STRING, BASE_NONE, NULL, "What is unusual about the packet")                  \
     XX(untracked, "untracked", "Untracked", FT_STRING, BASE_NONE, NULL, "Why the frame belongs to no flow")
 
 #define FLOW_FIELDS(XX)                                                                                                \
     XX(flow_protocol, "flow.protocol", "Protocol", FT_STRING, BASE_NONE, NULL,                                         \
        "TCP, UDP and so on; IP for a pair of IP addresses, MAC for a pair of link-layer addresses")                    \
+    XX(session_protocol, "session.protocol", "Application", FT_STRING, BASE_NONE, NULL,                                \
+       "Protocol above the transport of the flow, as Wireshark's dissectors found it")                                 \
     XX(flow_parent, "flow.parent", "Carrier", FT_UINT32, BASE_DEC, NULL, "Flow of the tunnel that the flow came in")   \
     XX(flow_state, "flow.state", "State", FT_STRING, BASE_NONE, NULL, "Latest state of the flow")                      \
     XX(flow_end, "flow.end", "End", FT_STRING, BASE_NONE, NULL, "Why the flow is over; live if it is not")             \
@@ -329,6 +344,7 @@ static void show_words(const struct place *place, const struct fs_flow_info *inf
     char text[FS_TEXT_MARKS];
     fs_text_protocol(info, text, sizeof text);
     add_text(place, hf_flow_protocol, text);
+    add_text(place, hf_session_protocol, fs_store_app((uint32_t)info->id));
     if (info->parent != FS_NO_FLOW)
         add_uint(place, hf_flow_parent, (uint32_t)info->parent);
     add_text(place, hf_flow_state, fs_state_name(info->state));
@@ -424,6 +440,29 @@ static void show_segment(const struct place *place, uint32_t frame, unsigned n, 
         add_uint64(place, hf_gap, seen->gap_bytes);
 }
 
+static void show_message(const struct place *place, const struct fs_message_entry *entry) {
+    add_text(place, hf_session_message, entry->text);
+    add_frame(place, hf_session_request_in, entry->request_frame);
+    add_frame(place, hf_session_response_in, entry->first ? entry->first->response_frame : entry->response_frame);
+    if (entry->time_ns != FS_NO_TIME)
+        add_time(place, hf_session_time, entry->time_ns);
+    add_flag(place, hf_session_unanswered, entry->unanswered);
+    if (entry->ja3)
+        add_text(place, hf_session_ja3, entry->ja3);
+    if (entry->ja4)
+        add_text(place, hf_session_ja4, entry->ja4);
+}
+
+static void show_messages(const struct place *place, uint32_t frame, uint32_t flow) {
+    for (guint i = fs_messages_first(frame); i < fs_messages_count(); i++) {
+        const struct fs_message_entry *entry = fs_messages_get(i);
+        if (entry->frame != frame)
+            break;
+        if (entry->flow == flow)
+            show_message(place, entry);
+    }
+}
+
 static void show_record(const struct place *place, uint32_t frame, unsigned n, const struct fs_seen *seen,
                         const struct fs_flow_info *info) {
     const struct fs_record *record = &seen->record;
@@ -440,6 +479,7 @@ static void show_record(const struct place *place, uint32_t frame, unsigned n, c
     show_segment(place, frame, n, seen);
     if (record->bits & FS_RECORD_RTT)
         add_time(place, hf_rtt, seen->rtt_ns);
+    show_messages(place, frame, record->flow);
     show_anomalies(place, seen->anomalies);
     if (info)
         add_frame(place, hf_first_frame, info->first_frame);

@@ -9,6 +9,7 @@
 #include "flows.h"
 #include "follow.h"
 #include "prefs.h"
+#include "sessions.h"
 #include "stats.h"
 #include "store.h"
 #include "streams.h"
@@ -20,6 +21,7 @@ static void close_file(void) {
     fs_flows_keep();
     fs_stats_keep();
     fs_streams_keep();
+    fs_sessions_keep();
     fs_follow_forget();
     fs_store_close();
 }
@@ -45,13 +47,40 @@ static unsigned look(packet_info *pinfo, const struct fs_notes *notes, struct fs
     return 0;
 }
 
+/* First pass: what Wireshark takes the flows for. Packets with ports come in the order of the transports. */
+static void note_apps(packet_info *pinfo, const struct fs_seen *seen, unsigned count) {
+    int apps[FS_FRAME_MAX];
+    unsigned transports = 0, at = 0;
+    for (unsigned n = 0; n < count; n++) {
+        const struct fs_packet *packet = seen[n].packet;
+        if (!packet->key.port[0] && !packet->key.port[1])
+            continue;
+        if (packet->payload_len && !(seen[n].record.bits & FS_RECORD_QUOTED) &&
+            fs_store_wants_app(seen[n].record.flow)) {
+            if (!transports)
+                transports = fs_feed_apps(pinfo, apps, FS_FRAME_MAX);
+            if (at < transports)
+                fs_store_set_app(seen[n].record.flow, apps[at]);
+        }
+        at++;
+    }
+}
+
+/* Parsers run where somebody may see what they find: not for tables that tshark prints of flows alone. */
+static bool wants_messages(const proto_tree *tree) {
+    return !fs_tap_is_tshark() || tree || fs_sessions_are_wanted() || !fs_tap_is_listened_to();
+}
+
 static int dissect_after(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, void *data _U_) {
     if (!fs_store_is_open())
         return 0;
     const struct fs_notes *notes = fs_feed_collect(tvb, pinfo);
     struct fs_seen *seen;
+    fs_store_begin(wants_messages(tree));
     fs_store_set_start(fs_feed_time(pinfo));
     unsigned count = look(pinfo, notes, &seen);
+    if (!pinfo->fd->visited)
+        note_apps(pinfo, seen, count);
     int reject = pinfo->fd->visited ? fs_store_reject(pinfo->num) : notes->count ? FS_REJECT_NONE : notes->reject;
     /* Fields past max_frames would differ from pass to pass. */
     bool remembered = fs_store_record(pinfo->num, 0);
@@ -71,6 +100,7 @@ static void register_protoinfo(void) {
     fs_follow_register(proto);
     register_init_routine(open_file);
     register_cleanup_routine(close_file);
+    register_postseq_cleanup_routine(fs_store_finish); /* the file was read: nothing follows */
     register_postdissector(create_dissector_handle(dissect_after, proto));
 }
 
@@ -81,6 +111,7 @@ static void register_handoff(void) {
     fs_flows_register();
     fs_anomalies_register();
     fs_streams_register();
+    fs_sessions_register();
 }
 
 WS_DLL_PUBLIC_DEF const char plugin_version[] = FS_VERSION;

@@ -13,6 +13,8 @@ struct fs_prefs {
     fs_bool roles_by_syn;
     unsigned timeout_tcp, timeout_udp, timeout_other; /* seconds */
     unsigned max_flows, max_frames;
+    fs_bool sessions;
+    unsigned max_messages;
     fs_bool reassemble;
     int overlap_policy;                               /* enum fs_overlap_policy */
     unsigned reassembly_side_limit, reassembly_limit; /* bytes */

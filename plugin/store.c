@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "store.h"
 
+#include "messages.h"
 #include "prefs.h"
 
 /* Growing arrays of plain values; entries of the sparse ones come in the order of frames. */
@@ -21,7 +22,12 @@ struct more_entry {
 /* A flow is live in the tracker, or a copy here, or forgotten. */
 struct flow_entry {
     void *packed;
-    uint32_t number; /* in the tracker, while it is live */
+    uint64_t turn_ns; /* of the initiator's last payload, if the responder has not answered it */
+    uint32_t number;  /* in the tracker, while it is live */
+    int app;          /* protocol of Wireshark; 0: none yet */
+    uint8_t tries;    /* packets that gave none */
+    uint8_t session;  /* enum fs_session_protocol, once there was a message */
+    bool is_turn;     /* turn_ns holds */
 };
 
 static struct {
@@ -32,8 +38,11 @@ static struct {
     GArray *flows;                /* struct flow_entry, by id */
     GArray *ended;                /* uint32_t: ids in the order of their ends */
     guint forgotten;              /* how many of these are */
+    GArray *turns;                /* struct fs_turn */
     uint64_t start_ns;
+    uint32_t frame; /* that is being run */
     bool started;
+    bool finishing;
 } store;
 
 /* ---- flows ---- */
@@ -58,7 +67,7 @@ static bool live_facts(uint32_t number, struct fs_flow_facts *facts) {
 
 static void on_event(struct fs_tracker *tracker, const struct fs_event *event, void *user _U_) {
     if (event->kind == FS_EVENT_STARTED) {
-        struct flow_entry entry = {NULL, event->flow};
+        struct flow_entry entry = {.number = event->flow};
         g_array_append_val(store.flows, entry);
         return;
     }
@@ -71,7 +80,8 @@ static void on_event(struct fs_tracker *tracker, const struct fs_event *event, v
     entry->packed = fs_pack(&facts);
     entry->number = FS_NO_NUMBER;
     g_array_append_val(store.ended, id);
-    if (store.ended->len - store.forgotten > fs_prefs()->max_flows)
+    /* At the end of the capture all that is live ends, and is still to be shown. */
+    if (!store.finishing && store.ended->len - store.forgotten > fs_prefs()->max_flows)
         forget_oldest();
 }
 
@@ -112,8 +122,80 @@ static void on_stream(struct fs_pipeline *pipeline, uint32_t flow, enum fs_side 
 }
 
 void fs_store_finish(void) {
-    if (store.pipeline)
-        fs_pipeline_finish(store.pipeline);
+    if (!store.pipeline)
+        return;
+    store.finishing = true;
+    fs_pipeline_finish(store.pipeline);
+    store.finishing = false;
+}
+
+/* ---- what is said ---- */
+
+enum { TURNS_MAX = 1000000, APP_TRIES = 8 };
+
+static struct flow_entry *entry_of(uint32_t id) {
+    return store.flows && id < store.flows->len ? &g_array_index(store.flows, struct flow_entry, id) : NULL;
+}
+
+bool fs_store_wants_app(uint32_t id) {
+    const struct flow_entry *entry = entry_of(id);
+    return entry && !entry->app && entry->tries < APP_TRIES;
+}
+
+void fs_store_set_app(uint32_t id, int proto) {
+    struct flow_entry *entry = entry_of(id);
+    if (!entry)
+        return;
+    entry->app = proto;
+    if (!proto)
+        entry->tries++;
+}
+
+const char *fs_store_app(uint32_t id) {
+    const struct flow_entry *entry = entry_of(id);
+    if (entry && entry->app)
+        return proto_get_protocol_filter_name(entry->app);
+    return entry && entry->session ? fs_session_protocol_name(entry->session) : "-";
+}
+
+bool fs_store_has_messages(uint32_t id) {
+    const struct flow_entry *entry = entry_of(id);
+    return entry && entry->session;
+}
+
+static void on_message(struct fs_pipeline *pipeline, uint32_t flow, const struct fs_message *message, void *user _U_) {
+    struct fs_tracker *tracker = fs_pipeline_tracker(pipeline);
+    struct fs_flow_info info;
+    if (fs_tracker_flow_info(tracker, flow, &info) != FS_OK)
+        return;
+    struct flow_entry *entry = entry_of((uint32_t)info.id);
+    if (entry)
+        entry->session = message->protocol;
+    fs_messages_add(message, (uint32_t)info.id, store.frame, !store.finishing && info.last_frame == store.frame);
+}
+
+static void note_turn(const struct fs_packet *packet, const struct fs_seen *seen) {
+    struct flow_entry *entry = entry_of(seen->record.flow);
+    if (!entry || !packet->payload_len || (seen->record.bits & (FS_RECORD_QUOTED | FS_RECORD_RETRANSMISSION)))
+        return;
+    if (fs_record_side(&seen->record) == FS_INITIATOR) {
+        entry->turn_ns = packet->time_ns;
+        entry->is_turn = true;
+        return;
+    }
+    if (!entry->is_turn || packet->time_ns < entry->turn_ns || store.turns->len >= TURNS_MAX)
+        return;
+    const struct fs_turn turn = {packet->time_ns - entry->turn_ns, seen->record.flow, packet->frame};
+    entry->is_turn = false;
+    g_array_append_val(store.turns, turn);
+}
+
+guint fs_store_turn_count(void) {
+    return store.turns ? store.turns->len : 0;
+}
+
+const struct fs_turn *fs_store_turn(guint i) {
+    return &g_array_index(store.turns, struct fs_turn, i);
 }
 
 void fs_store_set_start(uint64_t time_ns) {
@@ -129,34 +211,42 @@ uint64_t fs_store_start_ns(void) {
 /* ---- life ---- */
 
 void fs_store_open(void) {
-    struct fs_pipeline_config config;
-    fs_pipeline_config_defaults(&config);
-    fs_prefs_configure(&config);
-    config.tracker.seed = (uint64_t)g_random_int() << 32 | g_random_int() | 1;
-    config.tracker.events = 1U << FS_EVENT_STARTED | 1U << FS_EVENT_ENDED;
-    config.tracker.on_event = on_event;
-    config.on_stream = on_stream;
-    config.sessions = false; /* nothing shows them yet */
     memset(&store, 0, sizeof store);
-    store.pipeline = fs_pipeline_new(&config, NULL);
-    if (!store.pipeline)
-        return;
     store.frames = g_ptr_array_new_with_free_func(g_free);
     store.more = g_array_new(FALSE, FALSE, sizeof(struct more_entry));
     for (unsigned i = 0; i < SPARSE_COUNT; i++)
         store.sparse[i] = g_array_new(FALSE, FALSE, sizeof(struct side_entry));
     store.flows = g_array_new(FALSE, FALSE, sizeof(struct flow_entry));
     store.ended = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+    store.turns = g_array_new(FALSE, FALSE, sizeof(struct fs_turn));
+    fs_messages_open();
+}
+
+void fs_store_begin(bool sessions) {
+    struct fs_pipeline_config config;
+    if (store.pipeline || !store.frames)
+        return;
+    fs_pipeline_config_defaults(&config);
+    fs_prefs_configure(&config);
+    config.tracker.seed = (uint64_t)g_random_int() << 32 | g_random_int() | 1;
+    config.tracker.events = 1U << FS_EVENT_STARTED | 1U << FS_EVENT_ENDED;
+    config.tracker.on_event = on_event;
+    config.on_stream = on_stream;
+    config.sessions = sessions && fs_prefs()->sessions;
+    config.on_message = on_message;
+    store.pipeline = fs_pipeline_new(&config, NULL);
 }
 
 void fs_store_close(void) {
-    if (!store.pipeline)
+    if (!store.frames)
         return;
+    fs_messages_close();
     fs_pipeline_free(store.pipeline);
     for (guint i = 0; i < store.flows->len; i++)
         g_free(g_array_index(store.flows, struct flow_entry, i).packed);
     g_array_free(store.flows, TRUE);
     g_array_free(store.ended, TRUE);
+    g_array_free(store.turns, TRUE);
     for (unsigned i = 0; i < SPARSE_COUNT; i++)
         g_array_free(store.sparse[i], TRUE);
     g_array_free(store.more, TRUE);
@@ -165,7 +255,7 @@ void fs_store_close(void) {
 }
 
 bool fs_store_is_open(void) {
-    return store.pipeline != NULL;
+    return store.frames != NULL;
 }
 
 /* ---- sparse values ---- */
@@ -336,8 +426,10 @@ unsigned fs_store_frame(const struct fs_packet *packets, unsigned count, const i
     struct fs_verdict verdicts[FS_FRAME_MAX];
     struct fs_segment_verdict segments[FS_FRAME_MAX];
     uint32_t frame = packets[0].frame;
-    bool kept = make_room(frame);
-    if (fs_pipeline_frame(store.pipeline, packets, count, parents, verdicts, segments) == FS_ERR_INVALID)
+    bool kept = store.pipeline && make_room(frame);
+    store.frame = frame;
+    if (!store.pipeline ||
+        fs_pipeline_frame(store.pipeline, packets, count, parents, verdicts, segments) == FS_ERR_INVALID)
         return 0;
     unsigned n = 0;
     for (unsigned i = 0; i < count; i++) {
@@ -353,12 +445,15 @@ unsigned fs_store_frame(const struct fs_packet *packets, unsigned count, const i
                                    .packet = &packets[i]};
         if (kept)
             remember(frame, n, &seen[n], segment->offset);
+        note_turn(&packets[i], &seen[n]);
         n++;
     }
     return n;
 }
 
 void fs_store_untracked(uint32_t frame, int reject, uint32_t wire_len) {
+    if (!store.pipeline)
+        return;
     fs_pipeline_reject(store.pipeline, reject, wire_len);
     if (!make_room(frame))
         return;

@@ -64,6 +64,8 @@ struct fs_seen {
 
 /* Open with the file, close before it goes. */
 void fs_store_open(void);
+/* Before each frame of the first pass: the first one says whether messages are wanted. */
+void fs_store_begin(bool sessions);
 void fs_store_close(void);
 bool fs_store_is_open(void);
 
@@ -95,6 +97,23 @@ bool fs_store_flow(uint64_t id, struct fs_flow_facts *facts);
 
 /* Offset in its stream of a TCP segment's first payload byte; false if it has none, or lies before the stream. */
 bool fs_store_offset(uint32_t frame, unsigned n, const struct fs_seen *seen, uint64_t *offset);
+
+/* What Wireshark took a flow for: the first protocol above its transport, by filter name; else what our parsers took it
+ * for, else "-". */
+const char *fs_store_app(uint32_t id);
+/* First pass: `proto` is the protocol above the transport of a packet of the flow. */
+bool fs_store_wants_app(uint32_t id);
+void fs_store_set_app(uint32_t id, int proto);
+
+/* An answer, told by turns of direction alone: from the initiator's last payload to the responder's next. */
+struct fs_turn {
+    uint64_t time_ns;
+    uint32_t flow, frame;
+};
+guint fs_store_turn_count(void);
+const struct fs_turn *fs_store_turn(guint i);
+/* Whether our parsers found messages in the flow. */
+bool fs_store_has_messages(uint32_t id);
 
 /* Whoever writes streams: called on the first pass with each event, and before the file is closed or the capture is
  * reported on, when all flows end. Only one at a time; NULL: none. */

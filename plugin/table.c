@@ -2,6 +2,7 @@
 #include "table.h"
 
 #include "prefs.h"
+#include "store.h"
 #include "text.h"
 
 static void number(char *cell, uint64_t value) {
@@ -33,6 +34,10 @@ static void write_parent(const struct fs_row *row, char *cell) {
 
 static void write_protocol(const struct fs_row *row, char *cell) {
     fs_text_protocol(&row->facts.info, cell, FS_CELL);
+}
+
+static void write_app(const struct fs_row *row, char *cell) {
+    (void)g_strlcpy(cell, fs_store_app((uint32_t)row->facts.info.id), FS_CELL);
 }
 
 static void write_initiator(const struct fs_row *row, char *cell) {
@@ -145,6 +150,7 @@ const struct fs_column fs_flow_columns[] = {
     {"Flow", true, false, write_flow},
     {"Parent", true, false, write_parent},
     {"Protocol", false, false, write_protocol},
+    {"App", false, false, write_app},
     {"Initiator", false, false, write_initiator},
     {"Responder", false, false, write_responder},
     {"Start[s]", true, false, write_start},

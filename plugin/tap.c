@@ -13,6 +13,10 @@ bool fs_tap_is_tshark(void) {
     return name && strstr(name, "tshark");
 }
 
+bool fs_tap_is_listened_to(void) {
+    return have_tap_listener(packet_tap) || have_tap_listener(frame_tap);
+}
+
 void fs_tap_queue(packet_info *pinfo, const struct fs_seen *seen, unsigned count, int reject) {
     if (have_tap_listener(packet_tap)) {
         for (unsigned n = 0; n < count; n++) {

@@ -19,6 +19,9 @@ void fs_tap_register(void);
 /* Offer the frame to whoever listens. */
 void fs_tap_queue(packet_info *pinfo, const struct fs_seen *seen, unsigned count, int reject);
 
+/* Whether anybody listens to either tap. */
+bool fs_tap_is_listened_to(void);
+
 /* Text output in tshark; tables in the GUI and in sharkd. */
 bool fs_tap_is_tshark(void);
 
