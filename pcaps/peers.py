@@ -6,7 +6,7 @@
                                             serves /file/SIZE: SIZE bytes that only depend on SIZE; takes the same
     peers.py http-get ADDRESS PORT [--source PORT] [--close client|server|abort] [--lossy] PATH...
     peers.py http-put ADDRESS PORT [--source PORT] PATH...
-                                            --lossy: a filter in the kernel drops 5 % of the segments that are received
+                                            --lossy: a filter in the kernel drops 10 % of the segments that are received
     peers.py dns-server ADDRESS PORT        knows *.example, over UDP and TCP
     peers.py dns-query ADDRESS PORT [--tcp] [--timeout S] NAME...
     peers.py idle ADDRESS PORT              a connection with keep-alives for 3.5 s
@@ -41,9 +41,9 @@ def family(address):
 
 
 def lose(end):
-    """Let a TCP socket's filter drop each segment with 5 %: loss in the kernel, on a line as short as that of a veth."""
+    """Let a TCP socket's filter drop 10 % of the segments: loss in the kernel, on a line as short as that of a veth."""
     rand = 0xFFFFF000 + 56  # SKF_AD_OFF + SKF_AD_RANDOM
-    program = [(0x20, 0, 0, rand), (0x35, 0, 1, 0xFFFFFFFF // 20), (0x06, 0, 0, 0xFFFFFFFF), (0x06, 0, 0, 0)]
+    program = [(0x20, 0, 0, rand), (0x35, 0, 1, 0xFFFFFFFF // 10), (0x06, 0, 0, 0xFFFFFFFF), (0x06, 0, 0, 0)]
     code = b"".join(struct.pack("HBBI", *instruction) for instruction in program)
     buffer = ctypes.create_string_buffer(code)
     end.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", len(program), ctypes.addressof(buffer)))
