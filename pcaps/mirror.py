@@ -6,8 +6,8 @@
                       the frames of all taps in the order of their times, each with its tap as interface, and OUT.csv
 
 The lines between the taps lose nothing and keep the order of each flow, so its n-th packet from one end to the other at
-one tap is the n-th at every other. That is the truth in OUT.csv; nothing in it comes from comparing what is alike. What has to be
-alike (everything of the IP packet but TTL and checksum) is checked afterwards, and must be.
+one tap is the n-th at every other. That is the truth in OUT.csv; nothing in it comes from comparing what is alike. What
+has to be alike (everything of the IP packet but TTL and checksum) is checked afterwards, and must be.
 """
 import csv
 import struct
@@ -121,7 +121,7 @@ def join(out, taps):
     originals = truth(frames)
     copies = sum(original != number for number, original in enumerate(originals, 1))
     if copies * len(taps) != len(frames) * (len(taps) - 1):
-        sys.exit("mirror.py: %d frames, of which %d are copies: some were not seen by every tap" % (len(frames), copies))
+        sys.exit("mirror.py: %d frames, %d copies: some were not seen by every tap" % (len(frames), copies))
     write(out, frames, len(taps))
     with open(out.removesuffix(".pcapng") + ".csv", "w", encoding="ascii", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")

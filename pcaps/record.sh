@@ -9,7 +9,7 @@
 #
 # Needs: Linux with network namespaces and veth, iproute2, dumpcap, tshark, Python 3.9, openssl and, for ssh, OpenSSH's
 # client and server. VLAN tags, loss, duplication and reordering come from wire.py, so the kernel needs neither 8021q
-# nor netem; it needs vxlan for that one recording. What cannot be recorded here is skipped, and said so.
+# nor netem; it needs vxlan for two of the recordings, and bridge for one. What cannot be recorded here is skipped, and said so.
 # The manifest of the recordings is made by describe.py afterwards.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -263,7 +263,7 @@ record_vxlan() {
     finish vxlan
 }
 
-# The same traffic in each of the mirrored recordings: mirrored NAME CLIENT ADDRESS SERVER, seen by the taps tap0 and tap1
+# mirrored NAME CLIENT ADDRESS SERVER: the same traffic in each of the mirrored recordings, seen by tap0 and tap1
 mirrored() {
     local name=$1 client=$2 address=$3 server=$4
     run "$server" "$here/peers.py" http-server "$address" 8080

@@ -23,7 +23,8 @@ enum kind { KIND_ID = 1, KIND_CLOCK = 2 };
 
 /* Identifications are unique by source, destination and protocol (RFC 791, 2.3; RFC 6864, 4.3), except where
  * fragmentation is ruled out: then they may be anything (RFC 6864, 4.1), so what one kind does says nothing of the
- * other. Programs that build their own packets, scanners above all, tend to allow fragmentation; a host's TCP does not. */
+ * other. Programs that build their own packets, scanners above all, tend to allow fragmentation; the TCP of a host does
+ * not. */
 static uint64_t id_key(const struct fs__hasher *hasher, const struct fs__ip_view *view, uint8_t dont_fragment) {
     uint64_t variant = KIND_ID << 8;
     if (view->version == 4)
