@@ -9,7 +9,8 @@
 #
 # Needs: Linux with network namespaces and veth, iproute2, dumpcap, tshark, Python 3.9, openssl and, for ssh, OpenSSH's
 # client and server. VLAN tags, loss, duplication and reordering come from wire.py, so the kernel needs neither 8021q
-# nor netem; it needs vxlan for two of the recordings, and bridge for one. What cannot be recorded here is skipped, and said so.
+# nor netem; it needs vxlan for two of the recordings, and bridge for one. What cannot be recorded here is skipped, and
+# said so.
 # The manifest of the recordings is made by describe.py afterwards.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

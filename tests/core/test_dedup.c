@@ -343,7 +343,7 @@ static void test_identification_of_another_kind_of_packets_is_weak(void **state)
     (void)state;
     for (uint8_t kind = 0; kind < 2; kind++) {
         struct fs_dedup *dedup = detector(FS_DEDUP_ROUTED, 100, 0);
-        struct description d = tcp(54321, 1);
+        struct description d = tcp(7, 1);
         d.may_fragment = kind;
         warm_up(dedup, d, 0);
         assert_int_equal(check(dedup, &d, MS(1)).verdict, FS_DEDUP_KEEP);
