@@ -31,7 +31,8 @@ static const char usage[] =
     "  --dedup=mark|exclude\n"
     "                     mark duplicates in flows and streams, or leave them out\n"
     "  --dedup-mode=MODE  of --dedup: exact (default), routed, rewritten\n"
-    "  --dedup-weak       --dedup=exclude leaves out those on weak evidence, too\n"
+    "  --dedup-weak       --dedup=exclude leaves out those on weak evidence and withheld frames, too;\n"
+    "                     --duplicates names withheld frames, too\n"
     "  --duplicate-window=NS    how far apart copies are at most, in all modes\n"
     "  --duplicate-capacity=N   frames that are remembered\n"
     "  --duplicate-compare=N    bytes that are kept to compare frames (default 0)\n"
@@ -477,7 +478,7 @@ static void print_bits(unsigned bits, const char *(*name)(unsigned)) {
 
 static void print_duplicate(uint32_t frame, const struct fs_dedup_result *result) {
     printf("%u,%u,%u,%s,%s,", frame, result->original, result->previous, fs_dedup_mode_name(result->mode),
-           fs_dedup_evidence_name(result->evidence));
+           result->withheld ? "withheld" : fs_dedup_evidence_name(result->evidence));
     print_bits(result->grounds, fs_dedup_ground_name);
     printf(",%" PRId64 ",", result->delta_ns);
     if (result->hops != FS_DEDUP_NO_HOPS)
@@ -491,7 +492,8 @@ static void check_duplicate(struct run *run, const struct fs_frame *frame, const
     struct fs_dedup_frame dedup_frame;
     struct fs_dedup_result result;
     fs_dedup_frame_set(&dedup_frame, frame, packets, count);
-    if (fs_dedup_check(run->dedup, &dedup_frame, &result) == FS_DEDUP_DUPLICATE)
+    bool found = fs_dedup_check(run->dedup, &dedup_frame, &result) == FS_DEDUP_DUPLICATE;
+    if (found || (result.withheld && run->options->exclude_weak))
         print_duplicate(frame->number, &result);
 }
 

@@ -4,11 +4,13 @@
 # bad line, and equal addresses in two VLANs and in two VXLAN networks. Everything runs in network namespaces of its own
 # and listens nowhere else.
 #
-#   sudo pcaps/record.sh [NAME...]      http tls dns ssh loss duplicates reordering vlan vxlan; all without a name
+#   sudo pcaps/record.sh [NAME...]      http tls dns ssh loss duplicates reordering vlan vxlan
+#                                     mirrors not-duplicates; all without a name
 #
 # Needs: Linux with network namespaces and veth, iproute2, dumpcap, tshark, Python 3.9, openssl and, for ssh, OpenSSH's
 # client and server. VLAN tags, loss, duplication and reordering come from wire.py, so the kernel needs neither 8021q
-# nor netem; it needs vxlan for that one recording. What cannot be recorded here is skipped, and said so.
+# nor netem; it needs vxlan for two of the recordings, and bridge for one. What cannot be recorded here is skipped, and
+# said so.
 # The manifest of the recordings is made by describe.py afterwards.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -17,6 +19,7 @@ work=$(mktemp -d)
 tag=fs$$
 started=()
 namespaces=()
+dumpcaps=()
 
 [ "$(id -u)" = 0 ] || { echo "record.sh: needs root for network namespaces" >&2; exit 1; }
 
@@ -74,7 +77,7 @@ host() {
 capture() {
     : >"$work/dumpcap"
     ip netns exec "$tag-$1" dumpcap -q -i "$2" -w "$work/$3.pcapng" >"$work/dumpcap" 2>&1 &
-    dumpcap_pid=$!
+    dumpcaps+=($!)
     local tries=0
     until grep -q '^File:' "$work/dumpcap"; do
         sleep 0.1
@@ -84,10 +87,18 @@ capture() {
     sleep 0.3
 }
 
-finish() {
+stop_dumpcaps() {
+    local pid
     sleep 1
-    kill -TERM "$dumpcap_pid"
-    wait "$dumpcap_pid" || true
+    for pid in "${dumpcaps[@]}"; do
+        kill -TERM "$pid"
+        wait "$pid" || true
+    done
+    dumpcaps=()
+}
+
+finish() {
+    stop_dumpcaps
     # Without the name of the machine, its kernel and its interfaces' hardware, which are nobody's business.
     editcap --discard-capture-comment -F pcap "$work/$1.pcapng" "$work/$1.pcap"
     editcap -F pcapng "$work/$1.pcap" "$out/$1.pcapng"
@@ -253,11 +264,169 @@ record_vxlan() {
     finish vxlan
 }
 
+# mirrored NAME CLIENT ADDRESS SERVER: the same traffic in each of the mirrored recordings, seen by tap0 and tap1
+mirrored() {
+    local name=$1 client=$2 address=$3 server=$4
+    run "$server" "$here/peers.py" http-server "$address" 8080
+    run "$server" "$here/peers.py" dns-server "$address" 53
+    listening "$server" 8080
+    listening "$server" 53
+    peers "$client" ping "$address" --count 8 --pause 0.02
+    peers "$client" dns-query "$address" 53 www.example www.example/28 text.example/16 missing.invalid
+    peers "$client" http-get "$address" 8080 --source 40001 /file/60000 &
+    local download=$!
+    peers "$client" http-put "$address" 8080 --source 40002 /file/60000
+    wait "$download"
+    stop_dumpcaps
+    "$here/mirror.py" join "$out/$name.pcapng" "$work/tap0.pcapng" "$work/tap1.pcapng"
+    clear_namespaces
+    echo "recorded $name"
+}
+
+# Both ports of a bridge.
+record_mirror_two_interfaces() {
+    namespace a
+    namespace w
+    namespace b
+    cable a eth0 w left
+    cable w right b eth0
+    inside w ip link add br0 type bridge forward_delay 0 mcast_snooping 0
+    inside w ip link set left master br0
+    inside w ip link set right master br0
+    inside w ip link set br0 up
+    host a eth0 10.0.0.1 02:00:00:00:00:01 10.0.0.2 02:00:00:00:00:02
+    host b eth0 10.0.0.2 02:00:00:00:00:02 10.0.0.1 02:00:00:00:00:01
+    capture w left tap0
+    capture w right tap1
+    mirrored mirror-two-interfaces a 10.0.0.2 b
+}
+
+# Both sides of a router.
+record_mirror_routed() {
+    namespace a
+    namespace w
+    namespace b
+    cable a eth0 w left
+    cable w right b eth0
+    host a eth0 10.0.1.1 02:00:00:00:00:01 10.0.1.254 02:00:00:00:01:fe
+    host w left 10.0.1.254 02:00:00:00:01:fe 10.0.1.1 02:00:00:00:00:01
+    host w right 10.0.2.254 02:00:00:00:02:fe 10.0.2.1 02:00:00:00:00:02
+    host b eth0 10.0.2.1 02:00:00:00:00:02 10.0.2.254 02:00:00:00:02:fe
+    inside a ip route add 10.0.2.0/24 via 10.0.1.254
+    inside b ip route add 10.0.1.0/24 via 10.0.2.254
+    inside w sysctl -qw net.ipv4.ip_forward=1
+    sleep 1
+    capture w left tap0
+    capture w right tap1
+    mirrored mirror-routed a 10.0.2.1 b
+}
+
+# An access port and a trunk.
+record_mirror_vlan() {
+    namespace a
+    namespace w
+    namespace b
+    cable a eth0 w left
+    cable w right b eth0
+    ip link add "$tag-x" netns "$tag-w" type veth peer name "$tag-y" netns "$tag-w"
+    inside w ip link set "$tag-x" name trunk0 up
+    inside w ip link set "$tag-y" name trunk1 up
+    host a eth0 10.0.0.1 02:00:00:00:00:01 10.0.0.2 02:00:00:00:00:02
+    host b eth0 10.0.0.2 02:00:00:00:00:02 10.0.0.1 02:00:00:00:00:01
+    run w "$here/wire.py" run left trunk0 --vlan 10
+    run w "$here/wire.py" run right trunk1 --vlan 10
+    capture w left tap0
+    capture w trunk0 tap1
+    mirrored mirror-vlan a 10.0.0.2 b
+}
+
+# Inside a VXLAN endpoint and outside.
+record_mirror_vxlan() {
+    local side other
+    namespace a
+    namespace b
+    cable a eth0 b eth0
+    host a eth0 192.0.2.1 02:00:00:00:01:01 192.0.2.2 02:00:00:00:01:02
+    host b eth0 192.0.2.2 02:00:00:00:01:02 192.0.2.1 02:00:00:00:01:01
+    for side in a b; do
+        namespace "${side}in"
+        other=192.0.2.2
+        [ $side = a ] || other=192.0.2.1
+        if ! inside $side ip link add vx type vxlan id 100 dstport 4789 remote "$other" 2>/dev/null; then
+            echo "skipped mirror-vxlan: this kernel has no VXLAN devices"
+            clear_namespaces
+            return
+        fi
+        inside $side ip link set vx netns "$tag-${side}in"
+        inside "${side}in" ip link set vx mtu 1450 up
+        inside "${side}in" "$here/wire.py" plain vx
+    done
+    host ain vx 10.0.0.1 02:00:00:00:00:01 10.0.0.2 02:00:00:00:00:02
+    host bin vx 10.0.0.2 02:00:00:00:00:02 10.0.0.1 02:00:00:00:00:01
+    capture ain vx tap0
+    capture a eth0 tap1
+    mirrored mirror-vxlan ain 10.0.0.2 bin
+}
+
+record_mirrors() {
+    record_mirror_two_interfaces
+    record_mirror_routed
+    record_mirror_vlan
+    record_mirror_vxlan
+}
+
+# One tap, and senders that repeat themselves: nothing here was captured twice. Round trips take microseconds, and loss
+# is made by filters of the receiving sockets.
+record_not_duplicates() {
+    local name address options
+    namespace a
+    namespace b
+    cable a eth0 b eth0
+    host a eth0 10.0.0.1 02:00:00:00:00:01 10.0.0.2 02:00:00:00:00:02
+    host b eth0 10.0.0.2 02:00:00:00:00:02 10.0.0.1 02:00:00:00:00:01
+    for name in a b; do
+        inside $name sysctl -qw net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.eth0.disable_ipv6=0
+        inside $name sysctl -qw net.ipv6.conf.eth0.accept_dad=0 net.ipv6.conf.eth0.router_solicitations=0
+    done
+    inside a ip -6 address add fd00::1/64 dev eth0 nodad
+    inside b ip -6 address add fd00::2/64 dev eth0 nodad
+    inside a ip -6 neigh add fd00::2 lladdr 02:00:00:00:00:02 dev eth0 nud permanent
+    inside b ip -6 neigh add fd00::1 lladdr 02:00:00:00:00:01 dev eth0 nud permanent
+    inside a ip route add 224.0.0.0/4 dev eth0
+    run b "$here/peers.py" http-server 10.0.0.2 8080 --lossy
+    run b "$here/peers.py" http-server fd00::2 8080 --lossy
+    listening b 8080
+    sleep 1
+    capture a eth0 not-duplicates
+    # With timestamps and selective acknowledgements, without either, and without both.
+    for options in "1 1" "1 0" "0 1" "0 0"; do
+        for name in a b; do
+            inside $name sysctl -qw "net.ipv4.tcp_timestamps=${options% *}" "net.ipv4.tcp_sack=${options#* }"
+        done
+        for address in 10.0.0.2 fd00::2; do
+            peers a http-get "$address" 8080 --lossy /file/15000
+            peers a http-put "$address" 8080 /file/15000
+        done
+    done
+    peers a idle 10.0.0.2 8080
+    for address in 10.0.0.2 fd00::2; do
+        peers a ping "$address" --count 40
+        peers a ping "$address" --count 20 --same
+        peers a repeat "$address" 5300 www.example
+        peers a repeat "$address" 5300 www.example --connect
+    done
+    peers a repeat 239.255.255.250 1900 ssdp.example
+    peers a repeat 224.0.0.251 5353 mdns.local --hops 255
+    peers a repeat ff02::fb%eth0 5353 mdns.local
+    peers a syns 10.0.0.1 10.0.0.2
+    finish not-duplicates
+}
+
 mkdir -p "$out"
 if [ $# = 0 ]; then
-    set -- http tls dns ssh loss duplicates reordering vlan vxlan
+    set -- http tls dns ssh loss duplicates reordering vlan vxlan mirrors not-duplicates
 fi
 for name in "$@"; do
-    declare -F "record_$name" >/dev/null || { echo "record.sh: no recording is called $name" >&2; exit 1; }
-    "record_$name"
+    declare -F "record_${name//-/_}" >/dev/null || { echo "record.sh: no recording is called $name" >&2; exit 1; }
+    "record_${name//-/_}"
 done

@@ -348,11 +348,14 @@ static bool is_verified(struct fs_dedup *dedup, const struct candidate *candidat
     return true;
 }
 
-static unsigned grounds(const struct fs_dedup *dedup, const struct candidate *candidate, int mode, uint64_t apart) {
+static unsigned grounds(const struct fs_dedup *dedup, const struct candidate *candidate, int mode, uint32_t place,
+                        uint64_t apart) {
     if (!candidate->view.ip)
         return 0;
+    uint8_t sent = mode == FS_DEDUP_EXACT ? fs__dedup_dont_fragment(&candidate->view)
+                                          : dedup->packets[place].facts.sent_dont_fragment;
     unsigned found =
-        fs__senders_grounds(&dedup->senders, &dedup->hasher, &candidate->view, (enum fs_dedup_mode)mode, apart);
+        fs__senders_grounds(&dedup->senders, &dedup->hasher, &candidate->view, sent, (enum fs_dedup_mode)mode, apart);
     if (apart <= dedup->config.prompt_ns && dedup->fine_clock && dedup->config.prompt_ns &&
         fs__dedup_awaits_reply(&candidate->view))
         found |= FS_DEDUP_BY_DELAY;
@@ -392,7 +395,7 @@ static bool judge(struct fs_dedup *dedup, const struct candidate *candidate, int
     }
     if (!is_verified(dedup, candidate, mode, place))
         return false;
-    unsigned found = grounds(dedup, candidate, mode, apart);
+    unsigned found = grounds(dedup, candidate, mode, place, apart);
     if (mode != FS_DEDUP_EXACT && !found) {
         dedup->stats.withheld[mode] += !result->withheld;
         if (!result->withheld)
@@ -480,6 +483,8 @@ enum fs_dedup_verdict fs_dedup_check(struct fs_dedup *dedup, const struct fs_ded
         uint32_t place = *link & (dedup->places - 1);
         if (!result->verdict && judge(dedup, &candidate, mode, place, result)) {
             original = result->original;
+            if (result->mode != FS_DEDUP_EXACT)
+                candidate.facts.sent_dont_fragment = dedup->packets[place].facts.sent_dont_fragment;
             count_duplicate(dedup, &candidate, place, result);
         }
         /* This frame takes its place, so that equal frames make no chain longer. */

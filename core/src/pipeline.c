@@ -452,9 +452,11 @@ int fs_pipeline_duplicate(struct fs_pipeline *pipeline, const struct fs_dedup_fr
     *result = none;
     if (!pipeline->dedup)
         return FS_ERR_INVALID;
-    bool weak_too = pipeline->config.duplicates == FS_DUPLICATES_MARK || pipeline->config.exclude_weak;
+    bool mark = pipeline->config.duplicates == FS_DUPLICATES_MARK;
+    bool weak_too = pipeline->config.exclude_weak && !mark;
     bool found = fs_dedup_check(pipeline->dedup, frame, result) == FS_DEDUP_DUPLICATE;
-    pipeline->next_is_duplicate = found && (weak_too || result->evidence == FS_DEDUP_STRONG);
+    bool wanted = mark || weak_too || result->evidence == FS_DEDUP_STRONG;
+    pipeline->next_is_duplicate = (found && wanted) || (weak_too && result->withheld);
     return pipeline->next_is_duplicate;
 }
 
