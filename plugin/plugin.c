@@ -4,6 +4,7 @@
 
 #include "anomalies.h"
 #include "conv.h"
+#include "export.h"
 #include "feed.h"
 #include "fields.h"
 #include "flows.h"
@@ -20,6 +21,7 @@ static void close_file(void) {
     fs_flows_keep();
     fs_stats_keep();
     fs_streams_keep();
+    fs_export_keep();
     fs_follow_forget();
     fs_store_close();
 }
@@ -50,13 +52,14 @@ static int dissect_after(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, vo
         return 0;
     const struct fs_notes *notes = fs_feed_collect(tvb, pinfo);
     struct fs_seen *seen;
-    fs_store_set_start(fs_feed_time(pinfo));
+    fs_store_note_frame(pinfo->num, fs_feed_time(pinfo));
     unsigned count = look(pinfo, notes, &seen);
     int reject = pinfo->fd->visited ? fs_store_reject(pinfo->num) : notes->count ? FS_REJECT_NONE : notes->reject;
     /* Fields past max_frames would differ from pass to pass. */
     bool remembered = fs_store_record(pinfo->num, 0);
     fs_fields_show(tvb, pinfo, tree, seen, remembered ? count : 0, reject);
     fs_tap_queue(pinfo, seen, count, reject);
+    fs_export_queue(pinfo);
     return (int)tvb_captured_length(tvb);
 }
 
@@ -67,6 +70,7 @@ static void register_protoinfo(void) {
     fs_fields_register(proto);
     fs_feed_register(proto);
     fs_tap_register();
+    fs_export_register_taps(proto);
     fs_conv_register(proto);
     fs_follow_register(proto);
     register_init_routine(open_file);
@@ -81,6 +85,7 @@ static void register_handoff(void) {
     fs_flows_register();
     fs_anomalies_register();
     fs_streams_register();
+    fs_export_register();
 }
 
 WS_DLL_PUBLIC_DEF const char plugin_version[] = FS_VERSION;
