@@ -2,9 +2,9 @@
 /* A record is written when its flow ends, so memory does not grow with their number, and what is still open ends with
  * the capture.
  *
- * With a filter, only flows of which it matched a frame are written. A frame reaches the filter after the pipeline, so a
- * flow that ends during a frame may still be chosen by that frame, which may hold a packet of it, and by none after it:
- * it waits until the next frame has been dissected. In two passes flows end in the first and the filter runs in the
+ * With a filter, only flows of which it matched a frame are written. A frame reaches the filter after the pipeline, so
+ * a flow that ends during a frame may still be chosen by that frame, which may hold a packet of it, and by none after
+ * it: it waits until the next frame has been dissected. In two passes flows end in the first and the filter runs in the
  * second, so all of them wait for the end. */
 #include "export.h"
 
@@ -55,7 +55,7 @@ struct export {
     guint decidable; /* how many of these the next frame decides */
 };
 
-static GPtrArray *exports;  /* in the order of the command line */
+static GPtrArray *exports; /* in the order of the command line */
 static uint64_t latest_ns; /* of all files */
 
 /* ---- lines ---- */
@@ -363,9 +363,8 @@ static struct export *parse(const char *argument, const char *rest) {
 }
 
 static bool open_path(struct export *export) {
-    export->fd = export->standard
-                     ? fileno(stdout)
-                     : g_open(export->path, O_WRONLY | O_CREAT | O_TRUNC | O_BINARY | O_CLOEXEC, 0644);
+    export->fd = export->standard ? fileno(stdout)
+                                  : g_open(export->path, O_WRONLY | O_CREAT | O_TRUNC | O_BINARY | O_CLOEXEC, 0644);
     if (export->fd >= 0)
         return true;
     fprintf(stderr, "tshark: -z flowscope,export: cannot write %s: %s\n", export->path, g_strerror(errno));
@@ -375,8 +374,7 @@ static bool open_path(struct export *export) {
 /* The filter's listener, if there is a filter, and the one that has the end; a bad filter is found before the file is
  * touched. Without a filter no frame is of interest, but somebody has to listen, or tshark dissects nothing. */
 static bool start(struct export *export) {
-    if (export->filter &&
-        !fs_argument_listen("flowscope_frame", export, export->filter, NULL, choose, NULL, NULL))
+    if (export->filter && !fs_argument_listen("flowscope_frame", export, export->filter, NULL, choose, NULL, NULL))
         return false;
     return open_path(export) && fs_argument_listen(export->filter ? "flowscope_frame" : "flowscope_export", export,
                                                    NULL, NULL, next_frame, text_draw, finish);

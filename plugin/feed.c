@@ -36,6 +36,12 @@ static uint32_t interface_domain(const packet_info *pinfo) {
     return fs_domain_mix(0, FS_DOMAIN_INTERFACE, interface);
 }
 
+/* Tags are those of the frame that holds the packet, not those of its carrier's. */
+static void forget_vlans(struct fs_notes *notes) {
+    notes->vlans = 0;
+    memset(notes->vlan, 0, sizeof notes->vlan);
+}
+
 static struct fs_notes *notes_of(packet_info *pinfo) {
     struct fs_notes *notes = p_get_proto_data(pinfo->pool, pinfo, proto_flowscope, 0);
     if (notes)
@@ -48,8 +54,7 @@ static struct fs_notes *notes_of(packet_info *pinfo) {
     notes->domain = interface_domain(pinfo);
     notes->outer_domain = notes->domain;
     notes->link_domain = notes->domain;
-    notes->vlans = 0;
-    memset(notes->vlan, 0, sizeof notes->vlan);
+    forget_vlans(notes);
     notes->reject = FS_REJECT_NOT_IP;
     p_add_proto_data(pinfo->pool, pinfo, proto_flowscope, 0, notes);
     return notes;
@@ -436,6 +441,7 @@ static int call_noted(const struct tap_point *point, tvbuff_t *tvb, packet_info 
         return call_dissector_only(point->original, tvb, pinfo, tree, data);
     notes->open = (int)notes->count - 1;
     notes->domain = notes->link_domain = inner_domain(notes, packet);
+    forget_vlans(notes);
     return call_inside(&before, point->original, tvb, pinfo, tree, data);
 }
 

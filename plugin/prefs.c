@@ -129,10 +129,9 @@ static void register_records(module_t *module) {
         "Flows end by silence as they do in this system, so that records can be compared with its own. The idle "
         "timeouts of TCP, UDP and other flows hold only with flowscope. Costs nothing.",
         &edited.timeouts_like, timeouts, FALSE);
-    prefs_register_uint_preference(
-        module, "community_id_seed", "Seed of the Community ID (0 to 65535)",
-        "The site's seed: Community IDs of different seeds are different. Costs nothing.", 10,
-        &edited.community_id_seed);
+    prefs_register_uint_preference(module, "community_id_seed", "Seed of the Community ID (0 to 65535)",
+                                   "The site's seed: Community IDs of different seeds are different. Costs nothing.",
+                                   10, &edited.community_id_seed);
 }
 
 void fs_prefs_register(int proto) {

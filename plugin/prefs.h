@@ -11,7 +11,7 @@ struct fs_prefs {
     fs_bool track;
     fs_bool key_vlan, key_tunnel, key_interface;
     fs_bool roles_by_syn;
-    int timeouts_like; /* 0: as the three below say */
+    int timeouts_like;                                /* 0: as the three below say */
     unsigned timeout_tcp, timeout_udp, timeout_other; /* seconds */
     unsigned max_flows, max_frames;
     fs_bool reassemble;

@@ -53,8 +53,8 @@ static bool live_facts(const struct flow_entry *entry, struct fs_flow_facts *fac
     if (fs_tracker_flow_info(fs_pipeline_tracker(store.pipeline), entry->number, &facts->info) != FS_OK)
         return false;
     for (unsigned side = 0; side < 2; side++)
-        facts->has_stream[side] = fs_pipeline_stream_info(store.pipeline, entry->number, (enum fs_side)side,
-                                                          &facts->stream[side]) == FS_OK;
+        facts->has_stream[side] =
+            fs_pipeline_stream_info(store.pipeline, entry->number, (enum fs_side)side, &facts->stream[side]) == FS_OK;
     memcpy(facts->vlan, entry->vlan, sizeof facts->vlan);
     return true;
 }
