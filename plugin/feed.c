@@ -36,6 +36,12 @@ static uint32_t interface_domain(const packet_info *pinfo) {
     return fs_domain_mix(0, FS_DOMAIN_INTERFACE, interface);
 }
 
+/* Tags are those of the frame that holds the packet, not those of its carrier's. */
+static void forget_vlans(struct fs_notes *notes) {
+    notes->vlans = 0;
+    memset(notes->vlan, 0, sizeof notes->vlan);
+}
+
 static struct fs_notes *notes_of(packet_info *pinfo) {
     struct fs_notes *notes = p_get_proto_data(pinfo->pool, pinfo, proto_flowscope, 0);
     if (notes)
@@ -48,6 +54,7 @@ static struct fs_notes *notes_of(packet_info *pinfo) {
     notes->domain = interface_domain(pinfo);
     notes->outer_domain = notes->domain;
     notes->link_domain = notes->domain;
+    forget_vlans(notes);
     notes->reject = FS_REJECT_NOT_IP;
     p_add_proto_data(pinfo->pool, pinfo, proto_flowscope, 0, notes);
     return notes;
@@ -83,6 +90,7 @@ static struct fs_packet *add(struct fs_notes *notes, packet_info *pinfo) {
     packet->frame = pinfo->num;
     packet->wire_len = pinfo->fd->pkt_len;
     packet->time_ns = fs_feed_time(pinfo);
+    memcpy(packet->vlan, notes->vlan, sizeof packet->vlan);
     return packet;
 }
 
@@ -433,6 +441,7 @@ static int call_noted(const struct tap_point *point, tvbuff_t *tvb, packet_info 
         return call_dissector_only(point->original, tvb, pinfo, tree, data);
     notes->open = (int)notes->count - 1;
     notes->domain = notes->link_domain = inner_domain(notes, packet);
+    forget_vlans(notes);
     return call_inside(&before, point->original, tvb, pinfo, tree, data);
 }
 
@@ -495,7 +504,7 @@ static const dissector_t dissectors[POINT_COUNT] = {
 #undef ENTRY
 };
 
-/* ---- VLAN tags: only where the key wants them ---- */
+/* ---- VLAN tags ---- */
 
 static const uint16_t vlan_types[] = {0x8100, 0x88a8, 0x9100, 0x9200, 0x9300};
 static dissector_handle_t vlan_originals[FS_LENGTH_OF(vlan_types)];
@@ -507,11 +516,15 @@ static int dissect_vlan(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, voi
         if (pinfo->match_uint == vlan_types[i] && vlan_originals[i])
             original = vlan_originals[i];
     }
-    if (!is_on() || !(fs_prefs_domain() & FS_DOMAIN_VLAN) || tvb_captured_length(tvb) < 2)
+    if (!is_on() || tvb_captured_length(tvb) < 2)
         return call_dissector_only(original, tvb, pinfo, tree, data);
     struct fs_notes *notes = notes_of(pinfo);
     const struct before before = {notes, notes->open, notes->domain};
-    uint64_t vlan = be16(tvb_get_ptr(tvb, 0, 2)) & 0xfff;
+    uint16_t vlan = be16(tvb_get_ptr(tvb, 0, 2)) & 0xfff;
+    if (notes->vlans < FS_VLAN_MAX)
+        notes->vlan[notes->vlans++] = vlan;
+    if (!(fs_prefs_domain() & FS_DOMAIN_VLAN))
+        return call_dissector_only(original, tvb, pinfo, tree, data);
     notes->domain = notes->link_domain = fs_domain_mix(notes->domain, FS_DOMAIN_VLAN, vlan);
     return call_inside(&before, original, tvb, pinfo, tree, data);
 }
@@ -542,6 +555,8 @@ static int add_found(struct fs_notes *notes, packet_info *pinfo, const struct fs
     *packet = *found;
     packet->wire_len = pinfo->fd->pkt_len;
     packet->key.domain = notes->link_domain;
+    if (notes->vlans)
+        memcpy(packet->vlan, notes->vlan, sizeof packet->vlan);
     return 0;
 }
 

@@ -21,6 +21,8 @@ struct fs_notes {
     const void *sources[FS_FRAME_MAX]; /* where Wireshark read the source address of each */
     int open;                          /* innermost packet that is being dissected, or -1 */
     uint32_t domain;                   /* of the packet to come */
+    unsigned vlans;                    /* tags of the link layer that was reached last, at most FS_VLAN_MAX */
+    uint16_t vlan[FS_VLAN_MAX];        /* as in fs_packet */
     uint32_t outer_domain;             /* VLAN and interface part, without a tunnel's */
     uint32_t link_domain;              /* of the link layer that was reached last */
     int reject;                        /* enum fs_reject: why count is 0 */

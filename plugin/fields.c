@@ -2,7 +2,11 @@
 #include "fields.h"
 
 #include "messages.h"
+#include "prefs.h"
 #include "text.h"
+
+#include "flowscope/community_id.h"
+#include "flowscope/record.h"
 
 static int proto_flowscope = -1;
 static int ett_packet = -1, ett_flow = -1, ett_side[2] = {-1, -1};
@@ -63,6 +67,10 @@ static int ett_packet = -1, ett_flow = -1, ett_side[2] = {-1, -1};
        "TCP, UDP and so on; IP for a pair of IP addresses, MAC for a pair of link-layer addresses")                    \
     XX(session_protocol, "session.protocol", "Application", FT_STRING, BASE_NONE, NULL,                                \
        "Protocol above the transport of the flow, as Wireshark's dissectors found it")                                 \
+    XX(flow_uid, "flow.uid", "UID", FT_STRING, BASE_NONE, NULL,                                                        \
+       "Name of the flow in records, the same in every format and run")                                                \
+    XX(flow_community_id, "flow.community_id", "Community ID", FT_STRING, BASE_NONE, NULL,                             \
+       "Name of the flow in other tools; see preference flowscope.community_id_seed")                                  \
     XX(flow_parent, "flow.parent", "Carrier", FT_UINT32, BASE_DEC, NULL, "Flow of the tunnel that the flow came in")   \
     XX(flow_state, "flow.state", "State", FT_STRING, BASE_NONE, NULL, "Latest state of the flow")                      \
     XX(flow_end, "flow.end", "End", FT_STRING, BASE_NONE, NULL, "Why the flow is over; live if it is not")             \
@@ -368,11 +376,25 @@ static proto_tree *add_flow_tree(const struct place *parent, const struct fs_flo
     return tree;
 }
 
+/* Hashes: only where they are asked for. */
+static void show_names(const struct place *place, const struct fs_flow_info *info) {
+    char text[FS_COMMUNITY_ID_SIZE];
+    _Static_assert((int)FS_COMMUNITY_ID_SIZE >= (int)FS_UID_SIZE, "room for both");
+    if (proto_field_is_referenced(place->tree, hf_flow_uid)) {
+        fs_flow_uid(info, 0, text);
+        add_text(place, hf_flow_uid, text);
+    }
+    if (proto_field_is_referenced(place->tree, hf_flow_community_id) &&
+        fs_community_id(&info->key, (uint16_t)fs_prefs()->community_id_seed, text))
+        add_text(place, hf_flow_community_id, text);
+}
+
 static void show_flow(const struct place *parent, const struct fs_flow_facts *facts) {
     const struct fs_flow_info *info = &facts->info;
     struct place place = {parent->tvb, add_flow_tree(parent, info)};
     if (wants_totals(place.tree)) {
         show_words(&place, info);
+        show_names(&place, info);
         show_totals(&place, info);
         if (info->handshake_syn_ns != FS_NO_TIME)
             add_time(&place, hf_flow_handshake_syn, info->handshake_syn_ns);

@@ -4,6 +4,7 @@
 
 #include "anomalies.h"
 #include "conv.h"
+#include "export.h"
 #include "feed.h"
 #include "fields.h"
 #include "flows.h"
@@ -22,6 +23,7 @@ static void close_file(void) {
     fs_stats_keep();
     fs_streams_keep();
     fs_sessions_keep();
+    fs_export_keep();
     fs_follow_forget();
     fs_store_close();
 }
@@ -77,7 +79,7 @@ static int dissect_after(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, vo
     const struct fs_notes *notes = fs_feed_collect(tvb, pinfo);
     struct fs_seen *seen;
     fs_store_begin(wants_messages(tree));
-    fs_store_set_start(fs_feed_time(pinfo));
+    fs_store_note_frame(pinfo->num, fs_feed_time(pinfo));
     unsigned count = look(pinfo, notes, &seen);
     if (!pinfo->fd->visited)
         note_apps(pinfo, seen, count);
@@ -86,6 +88,7 @@ static int dissect_after(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, vo
     bool remembered = fs_store_record(pinfo->num, 0);
     fs_fields_show(tvb, pinfo, tree, seen, remembered ? count : 0, reject);
     fs_tap_queue(pinfo, seen, count, reject);
+    fs_export_queue(pinfo);
     return (int)tvb_captured_length(tvb);
 }
 
@@ -96,6 +99,7 @@ static void register_protoinfo(void) {
     fs_fields_register(proto);
     fs_feed_register(proto);
     fs_tap_register();
+    fs_export_register_taps(proto);
     fs_conv_register(proto);
     fs_follow_register(proto);
     register_init_routine(open_file);
@@ -112,6 +116,7 @@ static void register_handoff(void) {
     fs_anomalies_register();
     fs_streams_register();
     fs_sessions_register();
+    fs_export_register();
 }
 
 WS_DLL_PUBLIC_DEF const char plugin_version[] = FS_VERSION;

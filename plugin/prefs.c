@@ -32,6 +32,7 @@ const struct fs_prefs *fs_prefs_snapshot(void) {
     current.timeout_other = clamp(edited.timeout_other, 1, SECONDS_MAX);
     current.max_flows = clamp(edited.max_flows, 1, FS_MAX_FLOWS);
     current.overlap_history = clamp(edited.overlap_history, 0, HISTORY_MAX);
+    current.community_id_seed = clamp(edited.community_id_seed, 0, UINT16_MAX);
     return &current;
 }
 
@@ -61,12 +62,23 @@ void fs_prefs_configure_reassembly(struct fs_reassembly_config *config) {
     config->history_limit = HISTORIES_MAX;
 }
 
-void fs_prefs_configure(struct fs_pipeline_config *config) {
+static const enum_val_t timeouts[] = {
+    {"flowscope", "flowscope", 0}, {"zeek", "zeek", 1}, {"suricata", "suricata", 2}, {NULL, NULL, 0}};
+
+static void configure_timeouts(struct fs_tracker_config *tracker) {
     const uint64_t second = 1000000000;
-    struct fs_tracker_config *tracker = &config->tracker;
+    if (current.timeouts_like) {
+        (void)fs_timeouts_like(tracker, timeouts[current.timeouts_like].name);
+        return;
+    }
     tracker->timeout_ns[FS_TIMEOUT_TCP] = current.timeout_tcp * second;
     tracker->timeout_ns[FS_TIMEOUT_UDP] = current.timeout_udp * second;
     tracker->timeout_ns[FS_TIMEOUT_OTHER] = current.timeout_other * second;
+}
+
+void fs_prefs_configure(struct fs_pipeline_config *config) {
+    struct fs_tracker_config *tracker = &config->tracker;
+    configure_timeouts(tracker);
     tracker->max_flows = current.max_flows;
     tracker->roles_by_syn = current.roles_by_syn;
     config->reassemble = current.reassemble;
@@ -111,6 +123,17 @@ static void register_reassembly(module_t *module) {
         "and the frame that is repeated is named. At most this much memory for each side that sends, and 32 MiB in "
         "all.",
         10, &edited.overlap_history);
+}
+
+static void register_records(module_t *module) {
+    prefs_register_enum_preference(
+        module, "timeouts_like", "Timeouts like those of",
+        "Flows end by silence as they do in this system, so that records can be compared with its own. The idle "
+        "timeouts of TCP, UDP and other flows hold only with flowscope. Costs nothing.",
+        &edited.timeouts_like, timeouts, FALSE);
+    prefs_register_uint_preference(module, "community_id_seed", "Seed of the Community ID (0 to 65535)",
+                                   "The site's seed: Community IDs of different seeds are different. Costs nothing.",
+                                   10, &edited.community_id_seed);
 }
 
 void fs_prefs_register(int proto) {
@@ -171,4 +194,5 @@ void fs_prefs_register(int proto) {
     prefs_register_uint_preference(module, "max_messages", "Messages to remember",
                                    "Messages after this many are counted as not kept. About 300 bytes a message.", 10,
                                    &edited.max_messages);
+    register_records(module);
 }

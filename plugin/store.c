@@ -22,12 +22,13 @@ struct more_entry {
 /* A flow is live in the tracker, or a copy here, or forgotten. */
 struct flow_entry {
     void *packed;
-    uint64_t turn_ns; /* of the initiator's last payload, if the responder has not answered it */
-    uint32_t number;  /* in the tracker, while it is live */
-    int app;          /* protocol of Wireshark; 0: none yet */
-    uint8_t tries;    /* packets that gave none */
-    uint8_t session;  /* enum fs_session_protocol, once there was a message */
-    bool is_turn;     /* turn_ns holds */
+    uint64_t turn_ns;           /* of the initiator's last payload, if the responder has not answered it */
+    uint32_t number;            /* in the tracker, while it is live */
+    int app;                    /* protocol of Wireshark; 0: none yet */
+    uint8_t tries;              /* packets that gave none */
+    uint8_t session;            /* enum fs_session_protocol, once there was a message */
+    bool is_turn;               /* turn_ns holds */
+    uint16_t vlan[FS_VLAN_MAX]; /* while it is live: afterwards it is among the facts */
 };
 
 static struct {
@@ -39,8 +40,9 @@ static struct {
     GArray *ended;                /* uint32_t: ids in the order of their ends */
     guint forgotten;              /* how many of these are */
     GArray *turns;                /* struct fs_turn */
-    uint64_t start_ns;
+    uint64_t start_ns, latest_ns;
     uint32_t frame; /* that is being run */
+    uint32_t last_frame;
     bool started;
     bool finishing;
 } store;
@@ -55,19 +57,26 @@ static void forget_oldest(void) {
     entry->packed = NULL;
 }
 
-static bool live_facts(uint32_t number, struct fs_flow_facts *facts) {
-    if (fs_tracker_flow_info(fs_pipeline_tracker(store.pipeline), number, &facts->info) != FS_OK)
+static bool live_facts(const struct flow_entry *entry, struct fs_flow_facts *facts) {
+    memset(facts, 0, sizeof *facts); /* it is packed as bytes */
+    if (fs_tracker_flow_info(fs_pipeline_tracker(store.pipeline), entry->number, &facts->info) != FS_OK)
         return false;
-    for (unsigned side = 0; side < 2; side++) {
-        if (fs_pipeline_stream_info(store.pipeline, number, (enum fs_side)side, &facts->stream[side]) == FS_OK)
-            facts->info.tcp[side].retransmissions = (uint32_t)facts->stream[side].retransmissions;
-    }
+    for (unsigned side = 0; side < 2; side++)
+        facts->has_stream[side] =
+            fs_pipeline_stream_info(store.pipeline, entry->number, (enum fs_side)side, &facts->stream[side]) == FS_OK;
+    memcpy(facts->vlan, entry->vlan, sizeof facts->vlan);
     return true;
+}
+
+static fs_end_sink end_sink;
+
+void fs_store_set_end_sink(fs_end_sink new_sink) {
+    end_sink = new_sink;
 }
 
 static void on_event(struct fs_tracker *tracker, const struct fs_event *event, void *user _U_) {
     if (event->kind == FS_EVENT_STARTED) {
-        struct flow_entry entry = {.number = event->flow};
+        struct flow_entry entry = {.number = event->flow, .vlan = {event->packet->vlan[0], event->packet->vlan[1]}};
         g_array_append_val(store.flows, entry);
         return;
     }
@@ -76,7 +85,9 @@ static void on_event(struct fs_tracker *tracker, const struct fs_event *event, v
         return;
     struct flow_entry *entry = &g_array_index(store.flows, struct flow_entry, id);
     struct fs_flow_facts facts;
-    (void)live_facts(event->flow, &facts);
+    (void)live_facts(entry, &facts);
+    if (end_sink)
+        end_sink(&facts);
     entry->packed = fs_pack(&facts);
     entry->number = FS_NO_NUMBER;
     g_array_append_val(store.ended, id);
@@ -89,7 +100,7 @@ uint32_t fs_store_flow_count(void) {
     return store.pipeline ? store.flows->len : 0;
 }
 
-bool fs_store_flow(uint64_t id, struct fs_flow_facts *facts) {
+bool fs_store_tracked(uint64_t id, struct fs_flow_facts *facts) {
     if (!store.pipeline || id >= store.flows->len)
         return false;
     const struct flow_entry *entry = &g_array_index(store.flows, struct flow_entry, id);
@@ -97,8 +108,18 @@ bool fs_store_flow(uint64_t id, struct fs_flow_facts *facts) {
         fs_unpack(entry->packed, facts);
         return true;
     }
-    if (!live_facts(entry->number, facts))
+    return live_facts(entry, facts);
+}
+
+bool fs_store_flow(uint64_t id, struct fs_flow_facts *facts) {
+    if (!fs_store_tracked(id, facts))
         return false;
+    for (unsigned side = 0; side < 2; side++) {
+        if (facts->has_stream[side])
+            facts->info.tcp[side].retransmissions = (uint32_t)facts->stream[side].retransmissions;
+    }
+    if (facts->info.end != FS_END_LIVE)
+        return true;
     /* The tombstone of a connection is in the tracker for a while, but the user's question is answered. */
     if (facts->info.state == FS_STATE_CLOSED)
         facts->info.end = FS_END_FIN;
@@ -198,14 +219,24 @@ const struct fs_turn *fs_store_turn(guint i) {
     return &g_array_index(store.turns, struct fs_turn, i);
 }
 
-void fs_store_set_start(uint64_t time_ns) {
+void fs_store_note_frame(uint32_t frame, uint64_t time_ns) {
     if (!store.started)
         store.start_ns = time_ns;
     store.started = true;
+    store.latest_ns = time_ns > store.latest_ns ? time_ns : store.latest_ns;
+    store.last_frame = frame > store.last_frame ? frame : store.last_frame;
 }
 
 uint64_t fs_store_start_ns(void) {
     return store.start_ns;
+}
+
+uint64_t fs_store_latest_ns(void) {
+    return store.latest_ns;
+}
+
+uint32_t fs_store_last_frame(void) {
+    return store.last_frame;
 }
 
 /* ---- life ---- */

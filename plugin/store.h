@@ -94,6 +94,9 @@ uint32_t fs_store_flow_count(void);
 
 /* The flow as it is now; false if it was forgotten. */
 bool fs_store_flow(uint64_t id, struct fs_flow_facts *facts);
+/* The same as the tracker has it, for records: retransmissions are counted by sequence number alone, and a connection
+ * whose tombstone still waits for late packets is live. */
+bool fs_store_tracked(uint64_t id, struct fs_flow_facts *facts);
 
 /* Offset in its stream of a TCP segment's first payload byte; false if it has none, or lies before the stream. */
 bool fs_store_offset(uint32_t frame, unsigned n, const struct fs_seen *seen, uint64_t *offset);
@@ -122,8 +125,16 @@ void fs_store_set_sink(fs_stream_sink sink);
 /* End all flows: nothing comes any more. */
 void fs_store_finish(void);
 
-/* Time of the first frame, for relative times: set once. */
-void fs_store_set_start(uint64_t time_ns);
+/* Whoever writes records: called when a flow ends, with what fs_store_tracked() says. Only one; NULL: none. */
+typedef void (*fs_end_sink)(const struct fs_flow_facts *facts);
+void fs_store_set_end_sink(fs_end_sink sink);
+
+/* A frame is being dissected, tracked or not. */
+void fs_store_note_frame(uint32_t frame, uint64_t time_ns);
+/* Time of the frame that was noted first, for relative times. */
 uint64_t fs_store_start_ns(void);
+/* The latest time, and the greatest number. */
+uint64_t fs_store_latest_ns(void);
+uint32_t fs_store_last_frame(void);
 
 #endif
