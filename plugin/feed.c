@@ -756,6 +756,13 @@ static uint32_t interface_of(const packet_info *pinfo) {
     return interface;
 }
 
+/* A lone TCP packet whose header lies in the frame is what the library would find, too: it looks for nothing in TCP. */
+static bool is_plain(const struct fs_notes *notes, const struct place *place) {
+    const struct fs_packet *packet = notes->packets;
+    return notes->count == 1 && packet->key.protocol == FS_PROTO_TCP && packet->ip &&
+           (uintptr_t)packet->ip - (uintptr_t)place->bytes < place->captured && !(packet->flags & FS_PACKET_QUOTED);
+}
+
 void fs_feed_frame(tvbuff_t *tvb, const packet_info *pinfo, const struct fs_notes *notes, struct fs_dedup_frame *frame) {
     struct fs_packet found[FS_EXTRACT_MAX];
     const struct place place = whole_frame(tvb, pinfo);
@@ -767,9 +774,12 @@ void fs_feed_frame(tvbuff_t *tvb, const packet_info *pinfo, const struct fs_note
                                    .number = pinfo->num,
                                    .interface = interface_of(pinfo),
                                    .time_ns = fs_feed_time(pinfo)};
-    int count = extract(pinfo, &place, linktype, FS_KEY_5TUPLE, FS_TUNNEL_ALL, found);
-    fs_dedup_frame_set(frame, &whole, found, count);
-    if (!frame->ip)
+    bool plain = is_plain(notes, &place);
+    if (!plain) {
+        int count = extract(pinfo, &place, linktype, FS_KEY_5TUPLE, FS_TUNNEL_ALL, found);
+        fs_dedup_frame_set(frame, &whole, found, count);
+    }
+    if (plain || !frame->ip)
         fs_dedup_frame_set(frame, &whole, notes->packets, (int)notes->count);
     if (linktype == UINT32_MAX && pinfo->rec && pinfo->rec->rec_type == REC_TYPE_PACKET)
         frame->linktype = FOREIGN_LINKTYPE | (uint32_t)pinfo->rec->rec_header.packet_header.pkt_encap;
