@@ -142,12 +142,13 @@ static void register_duplicates(module_t *module) {
         module, "duplicates", "Copies of frames are",
         "What becomes of frames that were captured twice (docs/duplicates.md): marked and counted in their flows, but "
         "not taken for retransmissions; excluded from flows, on strong evidence; or not looked for. Looking costs "
-        "DUPCOST; marking 32 bytes more for each live flow.",
+        "about 2 % of the time that tshark takes without a tree, 1.3 MB, and 32 bytes for each copy; marking 32 bytes more for each live flow.",
         &edited.duplicates, duplicate_choices, FALSE);
     prefs_register_enum_preference(
         module, "duplicate_mode", "Frames are copies if they are equal",
         "Exact: in all bytes. Routed: in the innermost IP packet, but for what routers change. Rewritten: also but for "
-        "what TCP middleboxes change. MODECOST",
+        "what TCP middleboxes change. The latter two cost "
+        "about 6 % of that time, and 3 MB.",
         &edited.duplicate_mode, duplicate_modes, FALSE);
     prefs_register_uint_preference(
         module, "duplicate_window_us", "Copies are at most this far apart (microseconds; 0: as the mode wants)",
