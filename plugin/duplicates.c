@@ -75,11 +75,10 @@ static proto_item *show_summary(tvbuff_t *tvb, proto_tree *tree, const struct fs
     } else {
         (void)g_strlcpy(evidence, duplicate->grounds ? " by " : "", NAMES);
         join(evidence, duplicate->grounds, fs_dedup_ground_name);
-        item = proto_tree_add_protocol_format(tree, proto_flowscope, tvb, 0, 0,
-                                              "Flowscope, duplicate of frame %u, %s, %s evidence%s, %s",
-                                              duplicate->original, fs_dedup_mode_name(duplicate->mode),
-                                              fs_dedup_evidence_name(duplicate->evidence), evidence,
-                                              treatments[duplicate->treatment]);
+        item = proto_tree_add_protocol_format(
+            tree, proto_flowscope, tvb, 0, 0, "Flowscope, duplicate of frame %u, %s, %s evidence%s, %s",
+            duplicate->original, fs_dedup_mode_name(duplicate->mode), fs_dedup_evidence_name(duplicate->evidence),
+            evidence, treatments[duplicate->treatment]);
     }
     proto_item_set_generated(item);
     return item;

@@ -763,7 +763,8 @@ static bool is_plain(const struct fs_notes *notes, const struct place *place) {
            (uintptr_t)packet->ip - (uintptr_t)place->bytes < place->captured && !(packet->flags & FS_PACKET_QUOTED);
 }
 
-void fs_feed_frame(tvbuff_t *tvb, const packet_info *pinfo, const struct fs_notes *notes, struct fs_dedup_frame *frame) {
+void fs_feed_frame(tvbuff_t *tvb, const packet_info *pinfo, const struct fs_notes *notes,
+                   struct fs_dedup_frame *frame) {
     struct fs_packet found[FS_EXTRACT_MAX];
     const struct place place = whole_frame(tvb, pinfo);
     uint32_t linktype = linktype_of(pinfo);

@@ -142,7 +142,8 @@ static void register_duplicates(module_t *module) {
         module, "duplicates", "Copies of frames are",
         "What becomes of frames that were captured twice (docs/duplicates.md): marked and counted in their flows, but "
         "not taken for retransmissions; excluded from flows, on strong evidence; or not looked for. Looking costs "
-        "about 2 % of the time that tshark takes without a tree, 1.3 MB, and 32 bytes for each copy; marking 32 bytes more for each live flow.",
+        "about 2 % of the time that tshark takes without a tree, 1.3 MB, and 32 bytes for each copy; marking 32 bytes "
+        "more for each live flow.",
         &edited.duplicates, duplicate_choices, FALSE);
     prefs_register_enum_preference(
         module, "duplicate_mode", "Frames are copies if they are equal",

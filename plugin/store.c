@@ -35,9 +35,9 @@ static struct {
     uint32_t pair_count;
     uint64_t compared, duplicate_count; /* frames */
     uint32_t many_duplicates;
-    GArray *flows;                /* struct flow_entry, by id */
-    GArray *ended;                /* uint32_t: ids in the order of their ends */
-    guint forgotten;              /* how many of these are */
+    GArray *flows;   /* struct flow_entry, by id */
+    GArray *ended;   /* uint32_t: ids in the order of their ends */
+    guint forgotten; /* how many of these are */
     uint64_t start_ns;
     bool started;
 } store;
