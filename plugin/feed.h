@@ -34,8 +34,8 @@ void fs_feed_handoff(void);       /* take the place before the originals */
 struct fs_notes *fs_feed_collect(tvbuff_t *tvb, packet_info *pinfo);
 
 /* The frame as the search for duplicates compares it, borrowed from the dissection. Its IP packet is the one that the
- * library finds, which does not depend on other frames, or else, where the library knows no link type or cannot decrypt,
- * the one that Wireshark reached last. */
+ * library finds, which does not depend on other frames, or else, where the library knows no link type or cannot
+ * decrypt, the one that Wireshark reached last. */
 void fs_feed_frame(tvbuff_t *tvb, const packet_info *pinfo, const struct fs_notes *notes, struct fs_dedup_frame *frame);
 
 /* Capture time in nanoseconds since 1970; 0 if the frame has none. */
