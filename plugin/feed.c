@@ -194,6 +194,8 @@ static bool set_ip_from_header(struct fs_packet *packet, const packet_info *pinf
         length = (uint32_t)(view->bytes - header) + view->reported;
     }
     packet->ip_len = length;
+    packet->ip = header;
+    packet->ip_captured = place.captured < length ? place.captured : length;
     return true;
 }
 
@@ -603,12 +605,17 @@ static uint32_t linktype_of(const packet_info *pinfo) {
         FS_LINK_PPP_HDLC,   FS_LINK_PPPOE,      FS_LINK_LOOP,       FS_LINK_IPV4,
         FS_LINK_IPV6,       FS_LINK_CISCO_HDLC,
     };
+    static int encapsulations[FS_LENGTH_OF(known)]; /* asked for once: Wireshark searches a long table */
+    static bool asked;
     const wtap_rec *rec = pinfo->rec;
     if (!rec || rec->rec_type != REC_TYPE_PACKET)
         return UINT32_MAX;
+    for (size_t i = 0; i < FS_LENGTH_OF(known) && !asked; i++)
+        encapsulations[i] = wtap_pcap_encap_to_wtap_encap((int)known[i]);
+    asked = true;
     int encapsulation = rec->rec_header.packet_header.pkt_encap;
     for (size_t i = 0; i < FS_LENGTH_OF(known); i++) {
-        if (wtap_pcap_encap_to_wtap_encap((int)known[i]) == encapsulation)
+        if (encapsulations[i] == encapsulation)
             return known[i];
     }
     return UINT32_MAX;
@@ -778,6 +785,52 @@ unsigned fs_feed_apps(const packet_info *pinfo, int *apps, unsigned room) {
         count += above;
     }
     return count < room ? count : room;
+}
+
+/* ---- the frame for the search for duplicates ---- */
+
+enum { FOREIGN_LINKTYPE = 0x40000000, SECTION_SHIFT = 16 };
+
+static uint32_t interface_of(const packet_info *pinfo) {
+    const wtap_rec *rec = pinfo->rec;
+    if (!rec || rec->rec_type != REC_TYPE_PACKET)
+        return 0;
+    uint32_t interface = 0;
+    if (rec->presence_flags & WTAP_HAS_INTERFACE_ID)
+        interface = rec->rec_header.packet_header.interface_id;
+    if ((rec->presence_flags & WTAP_HAS_SECTION_NUMBER) && rec->section_number > 1)
+        interface |= (rec->section_number - 1) << SECTION_SHIFT;
+    return interface;
+}
+
+/* A lone TCP packet whose header lies in the frame is what the library would find, too: it looks for nothing in TCP. */
+static bool is_plain(const struct fs_notes *notes, const struct place *place) {
+    const struct fs_packet *packet = notes->packets;
+    return notes->count == 1 && packet->key.protocol == FS_PROTO_TCP && packet->ip &&
+           (uintptr_t)packet->ip - (uintptr_t)place->bytes < place->captured && !(packet->flags & FS_PACKET_QUOTED);
+}
+
+void fs_feed_frame(tvbuff_t *tvb, const packet_info *pinfo, const struct fs_notes *notes,
+                   struct fs_dedup_frame *frame) {
+    struct fs_packet found[FS_EXTRACT_MAX];
+    const struct place place = whole_frame(tvb, pinfo);
+    uint32_t linktype = linktype_of(pinfo);
+    const struct fs_frame whole = {.data = place.bytes,
+                                   .captured = place.captured,
+                                   .wire_len = place.reported,
+                                   .linktype = linktype,
+                                   .number = pinfo->num,
+                                   .interface = interface_of(pinfo),
+                                   .time_ns = fs_feed_time(pinfo)};
+    bool plain = is_plain(notes, &place);
+    if (!plain) {
+        int count = extract(pinfo, &place, linktype, FS_KEY_5TUPLE, FS_TUNNEL_ALL, found);
+        fs_dedup_frame_set(frame, &whole, found, count);
+    }
+    if (plain || !frame->ip)
+        fs_dedup_frame_set(frame, &whole, notes->packets, (int)notes->count);
+    if (linktype == UINT32_MAX && pinfo->rec && pinfo->rec->rec_type == REC_TYPE_PACKET)
+        frame->linktype = FOREIGN_LINKTYPE | (uint32_t)pinfo->rec->rec_header.packet_header.pkt_encap;
 }
 
 /* ---- registration ---- */

@@ -106,6 +106,8 @@ static int ett_packet = -1, ett_flow = -1, ett_side[2] = {-1, -1};
        "From the IP header on")                                                                                        \
     XX(side_payload_bytes, "payload_bytes", "Payload bytes", FT_UINT64, BASE_DEC | BASE_UNIT_STRING,                   \
        UNS(&units_byte_bytes), "Above the transport header, repetitions included")                                     \
+    XX(duplicates, "duplicates", "Duplicates", FT_UINT64, BASE_DEC, NULL,                                              \
+       "Of the packets, copies of others; with the preference duplicates:mark")                                        \
     XX(stream_bytes, "stream_bytes", "Stream bytes", FT_UINT64, BASE_DEC | BASE_UNIT_STRING, UNS(&units_byte_bytes),   \
        "TCP: each byte once, by sequence numbers, holes included")                                                     \
     XX(retransmissions, "retransmissions", "Retransmissions", FT_UINT32, BASE_DEC, NULL,                               \
@@ -317,6 +319,8 @@ static void show_side(const struct place *parent, const struct fs_flow_facts *fa
     add_uint64(&place, hf_side_bytes[side], counters->wire_bytes);
     add_uint64(&place, hf_side_ip_bytes[side], counters->ip_bytes);
     add_uint64(&place, hf_side_payload_bytes[side], counters->payload_bytes);
+    if (fs_prefs()->duplicates == FS_DUPLICATES_MARK)
+        add_uint64(&place, hf_duplicates[side], counters->duplicates);
     if (!info->is_tcp)
         return;
     const struct fs_tcp_side *tcp = &info->tcp[side];
@@ -409,7 +413,7 @@ static void show_flow(const struct place *parent, const struct fs_flow_facts *fa
 
 static proto_item *show_summary(const struct place *place, const struct fs_record *record,
                                 const struct fs_flow_info *info) {
-    char protocol[16], initiator[FS_TEXT_ENDPOINT], responder[FS_TEXT_ENDPOINT], packet[32] = "quoted";
+    char protocol[16], initiator[FS_TEXT_ENDPOINT], responder[FS_TEXT_ENDPOINT], packet[32] = "not counted";
     if (!is_visible(place->tree))
         return proto_tree_add_item(place->tree, proto_flowscope, place->tvb, 0, 0, ENC_NA);
     if (!info)
@@ -418,7 +422,9 @@ static proto_item *show_summary(const struct place *place, const struct fs_recor
     fs_text_protocol(info, protocol, sizeof protocol);
     fs_text_endpoint(info, FS_INITIATOR, initiator, sizeof initiator);
     fs_text_endpoint(info, FS_RESPONDER, responder, sizeof responder);
-    if (!(record->bits & FS_RECORD_QUOTED))
+    if (record->bits & FS_RECORD_QUOTED)
+        (void)g_strlcpy(packet, "quoted", sizeof packet);
+    else if (fs_record_is_counted(record))
         snprintf(packet, sizeof packet, "packet %u", record->packet);
     return proto_tree_add_protocol_format(place->tree, proto_flowscope, place->tvb, 0, 0,
                                           "Flowscope, flow %u, %s %s %s %s, %s, %s", record->flow, protocol, initiator,
@@ -494,9 +500,10 @@ static void show_record(const struct place *place, uint32_t frame, unsigned n, c
     add_uint(place, hf_orientation, record->bits & FS_RECORD_REVERSE ? FS_REVERSE : FS_FORWARD);
     add_text(place, hf_state, fs_state_name(record->bits & FS_RECORD_STATE));
     add_flag(place, hf_quoted, quoted);
-    if (!quoted)
+    if (fs_record_is_counted(record))
         add_uint(place, hf_packets, record->packet);
-    add_uint64(place, hf_bytes, fs_record_bytes(record));
+    if (quoted || fs_record_is_counted(record))
+        add_uint64(place, hf_bytes, fs_record_bytes(record));
     add_flag(place, hf_retransmission, record->bits & FS_RECORD_RETRANSMISSION);
     show_segment(place, frame, n, seen);
     if (record->bits & FS_RECORD_RTT)

@@ -22,6 +22,10 @@ struct fs_prefs {
     unsigned reassembly_deadline;                     /* milliseconds; 0: none */
     unsigned overlap_history;                         /* bytes a side */
     unsigned community_id_seed;
+    int duplicates;               /* enum fs_duplicates */
+    int duplicate_mode;           /* enum fs_dedup_mode */
+    unsigned duplicate_window_us; /* 0: the mode's */
+    fs_bool duplicates_exclude_weak;
 };
 
 void fs_prefs_register(int proto);

@@ -36,10 +36,16 @@ static struct {
     GPtrArray *frames;            /* chunks of struct fs_record, by frame number: the first packet */
     GArray *more;                 /* struct more_entry: further packets */
     GArray *sparse[SPARSE_COUNT]; /* struct side_entry */
-    GArray *flows;                /* struct flow_entry, by id */
-    GArray *ended;                /* uint32_t: ids in the order of their ends */
-    guint forgotten;              /* how many of these are */
-    GArray *turns;                /* struct fs_turn */
+    GArray *duplicates;           /* struct fs_duplicate, by frame */
+    struct fs_duplicate latest;   /* of the frame that is being run; frame 0: nothing was found */
+    struct fs_dedup_pair pairs[FS_DEDUP_PAIRS];
+    uint32_t pair_count;
+    uint64_t compared, duplicate_count; /* frames */
+    uint32_t many_duplicates;
+    GArray *flows;   /* struct flow_entry, by id */
+    GArray *ended;   /* uint32_t: ids in the order of their ends */
+    guint forgotten; /* how many of these are */
+    GArray *turns;   /* struct fs_turn */
     uint64_t start_ns, latest_ns;
     uint32_t frame; /* that is being run */
     uint32_t last_frame;
@@ -247,6 +253,7 @@ void fs_store_open(void) {
     store.more = g_array_new(FALSE, FALSE, sizeof(struct more_entry));
     for (unsigned i = 0; i < SPARSE_COUNT; i++)
         store.sparse[i] = g_array_new(FALSE, FALSE, sizeof(struct side_entry));
+    store.duplicates = g_array_new(FALSE, FALSE, sizeof(struct fs_duplicate));
     store.flows = g_array_new(FALSE, FALSE, sizeof(struct flow_entry));
     store.ended = g_array_new(FALSE, FALSE, sizeof(uint32_t));
     store.turns = g_array_new(FALSE, FALSE, sizeof(struct fs_turn));
@@ -260,6 +267,7 @@ void fs_store_begin(bool sessions) {
     fs_pipeline_config_defaults(&config);
     fs_prefs_configure(&config);
     config.tracker.seed = (uint64_t)g_random_int() << 32 | g_random_int() | 1;
+    config.dedup.seed = (uint64_t)g_random_int() << 32 | g_random_int() | 1;
     config.tracker.events = 1U << FS_EVENT_STARTED | 1U << FS_EVENT_ENDED;
     config.tracker.on_event = on_event;
     config.on_stream = on_stream;
@@ -280,6 +288,7 @@ void fs_store_close(void) {
     g_array_free(store.turns, TRUE);
     for (unsigned i = 0; i < SPARSE_COUNT; i++)
         g_array_free(store.sparse[i], TRUE);
+    g_array_free(store.duplicates, TRUE);
     g_array_free(store.more, TRUE);
     g_ptr_array_free(store.frames, TRUE);
     memset(&store, 0, sizeof store);
@@ -291,7 +300,7 @@ bool fs_store_is_open(void) {
 
 /* ---- sparse values ---- */
 
-/* Both kinds of entry begin with the frame. */
+/* All kinds of entry begin with the frame. */
 static uint32_t entry_frame(GArray *array, guint i) {
     uint32_t frame;
     memcpy(&frame, array->data + (size_t)i * g_array_get_element_size(array), sizeof frame);
@@ -439,16 +448,115 @@ static void remember(uint32_t frame, unsigned n, const struct fs_seen *seen, uin
     link_previous(frame, &seen->record);
 }
 
+/* ---- duplicates ---- */
+
+bool fs_store_compares(void) {
+    return store.pipeline && fs_prefs()->duplicates != FS_DUPLICATES_IGNORE;
+}
+
+bool fs_store_remembers(uint32_t frame) {
+    unsigned limit = fs_prefs()->max_frames;
+    return !limit || frame <= limit;
+}
+
+static enum fs_treatment treatment_of(const struct fs_dedup_result *result, bool treated) {
+    if (result->withheld)
+        return FS_DUPLICATE_WITHHELD;
+    if (!treated)
+        return FS_DUPLICATE_KEPT;
+    return fs_prefs()->duplicates == FS_DUPLICATES_EXCLUDE ? FS_DUPLICATE_EXCLUDED : FS_DUPLICATE_MARKED;
+}
+
+/* A row never changes, but for its count: copying all statistics is for new ones. */
+static void learn_pair(uint8_t row) {
+    struct fs_pipeline_stats stats;
+    if (row < store.pair_count || row == FS_DEDUP_PAIRS)
+        return;
+    fs_pipeline_get_stats(store.pipeline, &stats);
+    memcpy(store.pairs, stats.dedup.pairs, sizeof store.pairs);
+    store.pair_count = stats.dedup.pair_count;
+}
+
+static void note_many(uint32_t frame) {
+    if (!store.many_duplicates && store.compared >= FS_MANY_FRAMES &&
+        store.duplicate_count * 100 > store.compared * FS_MANY_PERCENT)
+        store.many_duplicates = frame;
+}
+
+void fs_store_compare(const struct fs_dedup_frame *frame) {
+    struct fs_dedup_result result;
+    bool treated = fs_pipeline_duplicate(store.pipeline, frame, &result) == 1;
+    bool duplicate = result.verdict == FS_DEDUP_DUPLICATE;
+    store.latest.frame = 0;
+    store.compared++;
+    store.duplicate_count += duplicate;
+    note_many(frame->frame);
+    if (!duplicate && !result.withheld)
+        return;
+    store.latest = (struct fs_duplicate){.frame = frame->frame,
+                                         .original = result.original,
+                                         .delta_ns = result.delta_ns,
+                                         .previous = result.previous,
+                                         .hops = result.hops,
+                                         .differences = result.differences,
+                                         .mode = result.mode,
+                                         .evidence = result.evidence,
+                                         .grounds = result.grounds,
+                                         .pair = result.pair,
+                                         .treatment = (uint8_t)treatment_of(&result, treated)};
+    if (duplicate)
+        learn_pair(result.pair);
+}
+
+const struct fs_duplicate *fs_store_duplicate(uint32_t frame) {
+    if (!store.pipeline)
+        return NULL;
+    if (store.latest.frame == frame)
+        return &store.latest;
+    GArray *array = store.duplicates;
+    if (!array->len || entry_frame(array, array->len - 1) < frame)
+        return NULL;
+    const struct fs_duplicate *entry = &g_array_index(array, struct fs_duplicate, first_entry(array, frame));
+    return entry->frame == frame ? entry : NULL;
+}
+
+bool fs_store_duplicate_pair(uint8_t row, struct fs_dedup_pair *pair) {
+    if (row >= store.pair_count)
+        return false;
+    *pair = store.pairs[row];
+    return true;
+}
+
+uint32_t fs_store_many_duplicates(void) {
+    return store.many_duplicates;
+}
+
+uint64_t fs_store_forgotten_frames(void) {
+    struct fs_pipeline_stats stats;
+    if (!fs_store_compares())
+        return 0;
+    fs_pipeline_get_stats(store.pipeline, &stats);
+    return stats.dedup.evictions_in_window;
+}
+
+static void remember_duplicate(uint32_t frame) {
+    truncate_from(store.duplicates, frame);
+    if (store.latest.frame == frame)
+        g_array_append_val(store.duplicates, store.latest);
+}
+
+/* ---- records ---- */
+
 /* Room for the frame's record; false if it is not to have one. */
 static bool make_room(uint32_t frame) {
-    unsigned limit = fs_prefs()->max_frames;
-    if (limit && frame > limit)
+    if (!fs_store_remembers(frame))
         return false;
     while (frame >> CHUNK_SHIFT >= store.frames->len)
         g_ptr_array_add(store.frames, g_new0(struct fs_record, CHUNK));
     truncate_from(store.more, frame);
     for (unsigned i = 0; i < SPARSE_COUNT; i++)
         truncate_from(store.sparse[i], frame);
+    remember_duplicate(frame);
     memset(place_of(frame), 0, sizeof(struct fs_record));
     return true;
 }

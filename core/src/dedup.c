@@ -414,20 +414,22 @@ static bool judge(struct fs_dedup *dedup, const struct candidate *candidate, int
 
 /* ---- statistics ---- */
 
-static void count_pair(struct fs_dedup_stats *stats, const struct fs_dedup_pair *pair) {
+/* Returns the row. */
+static uint8_t count_pair(struct fs_dedup_stats *stats, const struct fs_dedup_pair *pair) {
     for (uint32_t i = 0; i < stats->pair_count; i++) {
         struct fs_dedup_pair *row = &stats->pairs[i];
         if (row->interface_first == pair->interface_first && row->interface_copy == pair->interface_copy &&
             row->vlan_first == pair->vlan_first && row->vlan_copy == pair->vlan_copy && row->hops == pair->hops) {
             row->count += pair->count;
-            return;
+            return (uint8_t)i;
         }
     }
     if (stats->pair_count == FS_DEDUP_PAIRS) {
         stats->pairs_other += pair->count;
-        return;
+        return FS_DEDUP_PAIRS;
     }
-    stats->pairs[stats->pair_count++] = *pair;
+    stats->pairs[stats->pair_count] = *pair;
+    return (uint8_t)stats->pair_count++;
 }
 
 void fs_dedup_stats_add(struct fs_dedup_stats *sum, const struct fs_dedup_stats *other) {
@@ -443,12 +445,12 @@ void fs_dedup_stats_add(struct fs_dedup_stats *sum, const struct fs_dedup_stats 
     sum->evictions += other->evictions;
     sum->evictions_in_window += other->evictions_in_window;
     for (uint32_t i = 0; i < other->pair_count; i++)
-        count_pair(sum, &other->pairs[i]);
+        (void)count_pair(sum, &other->pairs[i]);
     sum->pairs_other += other->pairs_other;
 }
 
 static void count_duplicate(struct fs_dedup *dedup, const struct candidate *candidate, uint32_t place,
-                            const struct fs_dedup_result *result) {
+                            struct fs_dedup_result *result) {
     dedup->stats.duplicates[result->mode][result->evidence]++;
     struct fs_dedup_pair pair = {.count = 1,
                                  .interface_first = dedup->recents[place].interface,
@@ -456,7 +458,7 @@ static void count_duplicate(struct fs_dedup *dedup, const struct candidate *cand
                                  .vlan_copy = fs__dedup_vlan(candidate->frame),
                                  .hops = result->hops};
     pair.vlan_first = result->mode == FS_DEDUP_EXACT ? pair.vlan_copy : dedup->packets[place].facts.vlan;
-    count_pair(&dedup->stats, &pair);
+    result->pair = count_pair(&dedup->stats, &pair);
 }
 
 /* ---- the check ---- */

@@ -199,12 +199,14 @@ static void test_one_packet_plain_and_in_a_tunnel(void **state) {
     assert_int_equal(copy.mode, FS_DEDUP_ROUTED);
     assert_int_equal(copy.grounds, FS_DEDUP_BY_ID);
     assert_int_equal(copy.hops, 2);
+    assert_int_equal(copy.pair, 0);
     assert_int_equal(copy.differences,
                      FS_DEDUP_INTERFACE | FS_DEDUP_ENCAPSULATION | FS_DEDUP_TTL | FS_DEDUP_IP_CHECKSUM);
     d.around = AROUND_VLAN;
     d.vlan = 12;
     copy = check_on(dedup, &d, MS(5), 3);
     assert_int_equal(copy.differences, FS_DEDUP_INTERFACE | FS_DEDUP_ENCAPSULATION | FS_DEDUP_VLAN);
+    assert_int_equal(copy.pair, 1);
     struct fs_dedup_stats stats;
     fs_dedup_get_stats(dedup, &stats);
     assert_int_equal(stats.pair_count, 2);
@@ -456,8 +458,9 @@ static void test_pairs_beyond_the_table_are_counted(void **state) {
     (void)state;
     struct fs_dedup *dedup = detector(FS_DEDUP_EXACT, 10, 0);
     struct description d = tcp(1, 1);
-    for (uint32_t n = 0; n <= FS_DEDUP_PAIRS + 6; n++)
+    for (uint32_t n = 0; n < FS_DEDUP_PAIRS + 6; n++)
         check_on(dedup, &d, 0, n);
+    assert_int_equal(check_on(dedup, &d, 0, FS_DEDUP_PAIRS + 6).pair, FS_DEDUP_PAIRS);
     struct fs_dedup_stats stats;
     fs_dedup_get_stats(dedup, &stats);
     assert_int_equal(stats.pair_count, FS_DEDUP_PAIRS);
