@@ -329,7 +329,7 @@ record_openssl() {
     mkfifo "$work/input"
     sleep 60 >"$work/input" &
     started+=($!)
-    ip netns exec "$tag-a" openssl s_server -accept 127.0.0.1:8443 -trace -groups P-256 -alpn h2,http/1.1 \
+    ip netns exec "$tag-a" stdbuf -oL openssl s_server -accept 127.0.0.1:8443 -trace -groups P-256 -alpn h2,http/1.1 \
         -servername second.example -key "$work/key" -cert "$work/certificate" -key2 "$work/key" \
         -cert2 "$work/certificate" <"$work/input" >"$work/openssl" 2>&1 &
     started+=($!)
