@@ -25,7 +25,7 @@ FIELDS = """frame.number frame.time_epoch frame.protocols tcp.stream tcp.len tcp
 tls.handshake.fragment _ws.malformed _ws.short _ws.expert.group tcp.analysis.retransmission
 tcp.analysis.fast_retransmission tcp.analysis.spurious_retransmission
 http.request.method http.request.uri http.host http.response.code
-dns.id dns.flags.response dns.flags.rcode dns.count.queries dns.qry.name dns.qry.type dns.response_to dns.time
+dns.id dns.flags.response dns.flags.rcode dns.count.queries dns.qry.name dns.qry.type dns.qry.class dns.response_to dns.time
 tls.record.content_type tls.handshake.type tls.handshake.extensions_server_name tls.handshake.extensions_alpn_str tls.handshake.ja3
 tls.handshake.ja3s""".split()
 SEPARATOR = "\x1f"
@@ -284,7 +284,8 @@ class Comparison:
             return "multicast not paired"
         if one in (self.rows[other].frames("ip.fragment", "ipv6.fragment") if other else ()):
             return "fragments, paired"
-        if not one and self.queries.get(other, question) != question:
+        if not one and other and (self.queries.get(other, question), self.rows[other]["dns.qry.class"]) != \
+                (question, row["dns.qry.class"]):
             return "paired by id alone"
         if not one and other and self.flows[other][-1:] != self.flows[our.frame][-1:]:
             return "paired across flows"
