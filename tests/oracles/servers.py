@@ -241,6 +241,8 @@ def check_unbound(results):
            if message["kind"] == "response" and message["detail"]["flags"] & 0x200]
     results.check(len(cut) == 1 and flows[messages[cut[0][0] + 1]["flow"]]["proto"] == "TCP" and
                   len(messages[cut[0][0] + 2]["detail"]["records"]) == 7, "unbound: the truncated answer is not one")
+    results.check("TXT big.example → truncated" in run("--messages", os.path.join(RECORDED, "unbound.pcapng")),
+                  "unbound: the line of the truncated answer does not say so")
     aliases = [message for message in messages if message["kind"] == "response" and
                message["detail"]["name"] == "one.example"]
     for message in aliases:
