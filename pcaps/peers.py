@@ -7,8 +7,11 @@
     peers.py http-get ADDRESS PORT [--source PORT] [--close client|server|abort] [--lossy] PATH...
     peers.py http-put ADDRESS PORT [--source PORT] PATH...
                                             --lossy: a filter in the kernel drops 10 % of the segments that are received
+    peers.py http-send ADDRESS PORT [--source PORT] TEXT...
+                                            sends each text (\\r, \\n as in C), and reads until the server pauses
     peers.py dns-server ADDRESS PORT        knows *.example, over UDP and TCP
-    peers.py dns-query ADDRESS PORT [--tcp] [--timeout S] NAME...
+    peers.py dns-query ADDRESS PORT [--tcp] [--timeout S] [--tries N] NAME...
+                                            NAME or NAME/TYPE; a truncated answer is asked for again over TCP
     peers.py idle ADDRESS PORT              a connection with keep-alives for 3.5 s
     peers.py ping ADDRESS [--count N] [--pause S] [--same]
                                             echo requests; the same one each time
@@ -122,6 +125,21 @@ def http_put(options):
     connection.close()
 
 
+def http_send(options):
+    """The texts as they are: pipelined, malformed, in pieces. The server answers within the pause."""
+    received = 0
+    with socket.create_connection((options.address, options.port), source_address=("", options.source)) as end:
+        end.settimeout(0.3)
+        for text in options.path:
+            end.sendall(text.encode("latin-1").decode("unicode_escape").encode("latin-1"))
+            try:
+                while data := end.recv(65536):
+                    received += len(data)
+            except TimeoutError:
+                pass
+    print(received)
+
+
 def dns_answer(query):
     end = query.index(b"\0", 12) + 5
     name = query[12:end - 4]
@@ -160,18 +178,35 @@ def question(number, text):
     return struct.pack("!HHHHHH", number, 0x100, 1, 0, 0, 0) + parts + struct.pack("!HH", int(type_ or 1), 1)
 
 
+def dns_connect(options, kind):
+    end = socket.socket(socket.AF_INET, kind)
+    end.settimeout(options.timeout)
+    end.connect((options.address, options.port))
+    return end
+
+
+def dns_ask(end, query, tries):
+    """The answer; nothing if all tries time out."""
+    for _ in range(tries):
+        is_stream = end.type == socket.SOCK_STREAM
+        end.send(struct.pack("!H", len(query)) + query if is_stream else query)
+        try:
+            return end.recv(65535)[2 if is_stream else 0:]
+        except OSError as error:
+            print(error)
+    return b""
+
+
 def dns_query(options):
-    kind = socket.SOCK_STREAM if options.tcp else socket.SOCK_DGRAM
-    with socket.socket(socket.AF_INET, kind) as end:
-        end.settimeout(options.timeout)
-        end.connect((options.address, options.port))
-        for number, text in enumerate(options.path, 1):
-            query = question(number, text)
-            end.send(struct.pack("!H", len(query)) + query if options.tcp else query)
-            try:
-                print(len(end.recv(65535)))
-            except OSError as error:
-                print(error)
+    end = dns_connect(options, socket.SOCK_STREAM if options.tcp else socket.SOCK_DGRAM)
+    for number, text in enumerate(options.path, 1):
+        query = question(number, text)
+        answer = dns_ask(end, query, options.tries)
+        if answer and answer[2] & 2:  # TC
+            with dns_connect(options, socket.SOCK_STREAM) as stream:
+                answer = dns_ask(stream, query, 1)
+        print(len(answer))
+    end.close()
 
 
 def idle(options):
@@ -231,6 +266,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     for name, function in (("http-server", http_server), ("http-get", http_get), ("http-put", http_put),
+                           ("http-send", http_send),
                            ("dns-server", dns_server), ("dns-query", dns_query), ("idle", idle), ("ping", ping),
                            ("repeat", repeat), ("syns", syns)):
         command = commands.add_parser(name)
@@ -242,7 +278,7 @@ def main():
             command.add_argument("port", type=int)
         if name in ("http-server", "http-get"):
             command.add_argument("--lossy", action="store_true")
-        if name in ("http-get", "http-put"):
+        if name in ("http-get", "http-put", "http-send"):
             command.add_argument("--source", type=int, default=0)
         if name == "ping":
             command.add_argument("--count", type=int, default=5)
@@ -257,7 +293,8 @@ def main():
         if name == "dns-query":
             command.add_argument("--tcp", action="store_true")
             command.add_argument("--timeout", type=float, default=2)
-        if name in ("http-get", "http-put", "dns-query"):
+            command.add_argument("--tries", type=int, default=1)
+        if name in ("http-get", "http-put", "http-send", "dns-query"):
             command.add_argument("path", nargs="+")
     options = parser.parse_args()
     options.function(options)

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Record real servers and clients into recorded/*.pcapng: HTTP, TLS, DNS, SSH on a loopback interface, transfers over a
-# bad line, and equal addresses in two VLANs and in two VXLAN networks. Everything runs in network namespaces of its own
+# bad line, equal addresses in two VLANs and in two VXLAN networks, and nginx, openssl s_server and unbound together with
+# their logs, which say what the messages were. Everything runs in network namespaces of its own
 # and listens nowhere else.
 #
-#   sudo pcaps/record.sh [NAME...]      http tls dns ssh loss duplicates reordering vlan vxlan
-#                                     mirrors not-duplicates; all without a name
+#   sudo pcaps/record.sh [NAME...]      all without a name; names are at the end of this file
 #
 # Needs: Linux with network namespaces and veth, iproute2, dumpcap, tshark, Python 3.9, openssl and, for ssh, OpenSSH's
-# client and server. VLAN tags, loss, duplication and reordering come from wire.py, so the kernel needs neither 8021q
-# nor netem; it needs vxlan for two of the recordings, and bridge for one. What cannot be recorded here is skipped, and
-# said so.
+# client and server, for nginx and unbound these (apt install nginx unbound; or, unpacked anywhere, in the PATH). VLAN
+# tags, loss, duplication and reordering come from wire.py, so the kernel needs neither 8021q nor netem; it needs vxlan
+# for two of the recordings, and bridge for one. What cannot be recorded here is skipped, and said so.
 # The manifest of the recordings is made by describe.py afterwards.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -76,7 +76,8 @@ host() {
 # capture NS IF NAME: start; finish NAME: stop
 capture() {
     : >"$work/dumpcap"
-    ip netns exec "$tag-$1" dumpcap -q -i "$2" -w "$work/$3.pcapng" >"$work/dumpcap" 2>&1 &
+    # Segments of loopback may have 64 KiB: the buffer of 2 MiB would lose some.
+    ip netns exec "$tag-$1" dumpcap -q -B 32 -i "$2" -w "$work/$3.pcapng" >"$work/dumpcap" 2>&1 &
     dumpcaps+=($!)
     local tries=0
     until grep -q '^File:' "$work/dumpcap"; do
@@ -422,9 +423,125 @@ record_not_duplicates() {
     finish not-duplicates
 }
 
+has() {
+    command -v "$2" >/dev/null && return
+    echo "skipped $1: no $2"
+    return 1
+}
+
+# web NAME: nginx over files of known sizes; then the capture begins
+web() {
+    local size
+    namespace a
+    rm -rf "$work/web"
+    mkdir -p "$work/web/logs" "$work/web/files/plain" "$work/web/files/chunked"
+    for size in 0 100 5000 1000000; do
+        head -c "$size" /dev/zero | tr '\0' x >"$work/web/files/plain/$size.txt"
+        cp "$work/web/files/plain/$size.txt" "$work/web/files/chunked/"
+    done
+    touch -d 2020-01-01T00:00:00Z "$work"/web/files/plain/*
+    chmod 755 "$work"
+    run a nginx -p "$work/web" -c "$here/servers/nginx.conf"
+    listening a 8080
+    capture a lo "$1"
+}
+
+send() { peers a http-send 127.0.0.1 8080 "$@"; }
+
+record_nginx() {
+    has nginx nginx || return 0
+    web nginx
+    local host='Host: www.example\r\n' get='HTTP/1.1\r\nHost: www.example\r\n'
+    # One connection: keep-alive, HEAD, not modified, missing, a range, a redirect, nothing.
+    send --source 40001 "GET /plain/100.txt $get\r\n" "HEAD /plain/5000.txt $get\r\n" \
+        "GET /plain/100.txt ${get}If-Modified-Since: Wed, 01 Jan 2020 00:00:00 GMT\r\n\r\n" \
+        "GET /missing?a=1&b=%20 $get\r\n" "GET /plain/5000.txt ${get}Range: bytes=1000-1099\r\n\r\n" \
+        "GET /moved $get\r\n" "GET /empty $get\r\n" "GET /plain/0.txt ${get}Connection: close\r\n\r\n"
+    # Pipelined: a head without a body in the midst.
+    send --source 40002 "GET /plain/100.txt $get\r\nHEAD /chunked/5000.txt $get\r\nGET /chunked/5000.txt $get\r\n\
+GET /nothing $get\r\nGET /plain/5000.txt $get\r\n"
+    send --source 40003 "GET /chunked/100.txt $get\r\n" "GET /chunked/5000.txt $get\r\n"
+    # To the second server by way of the first: a body that waits for 100, and one in chunks.
+    send --source 40004 "POST /upload/1 ${get}Content-Length: 20\r\nExpect: 100-continue\r\n\r\n" "01234567890123456789" \
+        "PUT /upload/2 ${get}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n" "7\r\n, world\r\n0\r\n\r\n"
+    send --source 40005 "GET /plain/100.txt HTTP/1.0\r\n\r\n"
+    send --source 40006 "GET /plain/100.txt HTTP/1.1\r\n\r\n"
+    # In pieces, one of which ends in the midst of the start line.
+    send --source 40007 "GET /plain" "/100.txt HTTP/1.1\r" "\n${host}X: y" "\r\n\r\n"
+    send --source 40008 "GET /plain/100.txt\r\n"
+    finish nginx
+    cp "$work/web/logs/messages.log" "$out/nginx.log"
+}
+
+record_nginx_large() {
+    has nginx-large nginx || return 0
+    web nginx-large
+    send --source 40001 "GET /plain/1000000.txt HTTP/1.1\r\nHost: www.example\r\n\r\n" \
+        "GET /chunked/1000000.txt HTTP/1.1\r\nHost: www.example\r\n\r\n"
+    finish nginx-large
+    gzip -9nf "$out/nginx-large.pcapng"
+    cp "$work/web/logs/messages.log" "$out/nginx-large.log"
+}
+
+# What the client says to openssl s_server; it stays for a moment.
+client() {
+    { sleep 0.5; echo Q; } | inside a timeout 5 openssl s_client -connect 127.0.0.1:8443 "$@" >>"$work/log" 2>&1 || true
+    sleep 0.3
+}
+
+record_openssl() {
+    namespace a
+    openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=server.example -days 3650 -keyout "$work/key" \
+        -out "$work/certificate" 2>/dev/null
+    # It stops when its standard input ends. It selects no protocol for its second name, and warns of any third.
+    mkfifo "$work/input"
+    sleep 60 >"$work/input" &
+    started+=($!)
+    ip netns exec "$tag-a" stdbuf -oL openssl s_server -accept 127.0.0.1:8443 -trace -groups P-256 -alpn h2,http/1.1 \
+        -servername second.example -key "$work/key" -cert "$work/certificate" -key2 "$work/key" \
+        -cert2 "$work/certificate" <"$work/input" >"$work/openssl" 2>&1 &
+    started+=($!)
+    listening a 8443
+    capture a lo openssl
+    client -tls1_2 -servername server.example -alpn h2,http/1.1 -sess_out "$work/session2"
+    client -tls1_2 -servername server.example -alpn http/1.1 -sess_in "$work/session2"
+    client -tls1_2 -servername second.example -alpn h2
+    client -tls1_2 -noservername -alpn http/1.1 -cipher ECDHE-RSA-CHACHA20-POLY1305
+    client -tls1_3 -servername server.example -alpn http/1.1 -groups P-256 -sess_out "$work/session3"
+    client -tls1_3 -servername server.example -groups P-256 -sess_in "$work/session3"
+    # A key share that the server does not want: HelloRetryRequest.
+    client -tls1_3 -servername retry.server.example -alpn h2 -groups X25519:P-256 -ciphersuites TLS_AES_128_GCM_SHA256
+    client -servername both.server.example -groups X448:P-256
+    # Refused: no protocol, no version, no cipher in common.
+    client -tls1_2 -servername server.example -alpn spdy/1
+    client -tls1_2 -servername server.example -cipher PSK-AES128-GCM-SHA256 -psk 00
+    client -tls1_3 -servername server.example -groups X448
+    finish openssl
+    # Without the certificate and the sessions.
+    sed '/^-----BEGIN/,/^-----END/d' "$work/openssl" >"$out/openssl.log"
+}
+
+record_unbound() {
+    has unbound unbound || return 0
+    namespace a
+    cp "$here"/servers/unbound.conf "$here"/servers/example.zone "$work"
+    run a env -C "$work" unbound -d -c unbound.conf
+    listening a 53
+    capture a lo unbound
+    local query=(peers a dns-query 127.0.0.1 53)
+    "${query[@]}" www.example www.example/28 WWW.Example/15 example/15 example/6 example/2 text.example/16 safe.example/257 \
+        alt.example/65 _sip._tcp.example/33
+    "${query[@]}" one.example nothing.example one.example/28 www.refused.test
+    "${query[@]}" big.example/16
+    "${query[@]}" --tcp www.example big.example/16 nothing.example one.example
+    "${query[@]}" --timeout 0.3 --tries 2 www.silent.test/28
+    finish unbound
+    grep -F ' info: ' "$work/log" >"$out/unbound.log"
+}
+
 mkdir -p "$out"
 if [ $# = 0 ]; then
-    set -- http tls dns ssh loss duplicates reordering vlan vxlan mirrors not-duplicates
+    set -- http tls dns ssh loss duplicates reordering vlan vxlan nginx nginx-large openssl unbound mirrors not-duplicates
 fi
 for name in "$@"; do
     declare -F "record_${name//-/_}" >/dev/null || { echo "record.sh: no recording is called $name" >&2; exit 1; }
