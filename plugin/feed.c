@@ -777,7 +777,7 @@ unsigned fs_feed_apps(const packet_info *pinfo, int *apps, unsigned room) {
         data = proto_get_id_by_filter_name("data");
     for (wmem_list_frame_t *at = wmem_list_head(pinfo->layers); at && count <= room; at = wmem_list_frame_next(at)) {
         int layer = GPOINTER_TO_INT(wmem_list_frame_data(at));
-        if (above && layer != data)
+        if (above && layer != data && layer != proto_flowscope)
             apps[count - 1] = layer;
         above = is_transport(layer);
         if (above && count < room)
