@@ -199,7 +199,7 @@ static void write_pair(char *text, size_t size, const struct fs_dedup_pair *pair
 }
 
 void fs_duplicates_each_pair(const struct fs_duplicate_totals *totals, fs_duplicates_line line, void *user) {
-    char name[96];
+    char name[128];
     for (unsigned i = 0; i < totals->pair_count; i++) {
         write_pair(name, sizeof name, &totals->pairs[i]);
         line(user, name, totals->pairs[i].count);
