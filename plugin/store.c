@@ -474,7 +474,7 @@ static void learn_pair(uint8_t row) {
         return;
     fs_pipeline_get_stats(store.pipeline, &stats);
     memcpy(store.pairs, stats.dedup.pairs, sizeof store.pairs);
-    store.pair_count = stats.dedup.pair_count;
+    store.pair_count = (uint32_t)stats.dedup.pair_count;
 }
 
 static void note_many(uint32_t frame) {

@@ -173,7 +173,7 @@ struct fs_dedup_stats {
     uint64_t evictions;           /**< forgotten frames */
     uint64_t evictions_in_window; /**< of these, while the time window still covered them: capacity is too small */
     struct fs_dedup_pair pairs[FS_DEDUP_PAIRS]; /**< in order of appearance */
-    uint32_t pair_count;                        /**< rows in use */
+    uint64_t pair_count;                        /**< rows in use */
     uint64_t pairs_other;                       /**< duplicates that found no row */
 };
 
