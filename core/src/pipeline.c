@@ -2,6 +2,7 @@
 #include "flowscope/pipeline.h"
 
 #include "allocation.h"
+#include "tcp.h"
 
 #include <string.h>
 
@@ -135,19 +136,13 @@ static void end_session(struct fs_pipeline *pipeline, const struct fs_event *eve
 
 /* ---- streams ---- */
 
-static bool is_power_of_ten(uint64_t count) {
-    while (count >= 10 && count % 10 == 0)
-        count /= 10;
-    return count == 1;
-}
-
 static void note_gap(struct fs_pipeline *pipeline, uint32_t flow, unsigned side) {
     struct fs_stream_info info;
     if (pipeline->ending)
         return; /* nobody acknowledged these bytes: they may never have been sent */
     pipeline->gap = true;
     fs_reassembler_info(stream_of(pipeline, flow, side), &info);
-    if (is_power_of_ten(info.gaps))
+    if (fs__is_power_of_ten(info.gaps))
         (void)fs_tracker_add_gap(pipeline->tracker, flow, (enum fs_side)side);
 }
 
