@@ -109,7 +109,7 @@ static const enum_val_t overlap_policies[] = {
 static void register_reassembly(module_t *module) {
     prefs_register_bool_preference(
         module, "reassemble", "Put TCP streams together",
-        "Class segments, find gaps and conflicting overlaps, and follow streams. Costs about 1 % of the time that "
+        "Class segments, find gaps and conflicting overlaps, and follow streams. Costs about 4 % of the time that "
         "tshark "
         "takes without a tree, and 256 bytes for each side of a live flow that sends data, besides what waits for "
         "missing segments.",
@@ -167,14 +167,14 @@ static void register_duplicates(module_t *module) {
         module, "duplicates", "Copies of frames are",
         "What becomes of frames that were captured twice (docs/duplicates.md): marked and counted in their flows, but "
         "not taken for retransmissions; excluded from flows, on strong evidence; or not looked for. Looking costs "
-        "about 2 % of the time that tshark takes without a tree, 1.3 MB, and 32 bytes for each copy; marking 32 bytes "
+        "about 4 % of the time that tshark takes without a tree, 1.3 MB, and 32 bytes for each copy; marking 32 bytes "
         "more for each live flow.",
         &edited.duplicates, duplicate_choices, FALSE);
     prefs_register_enum_preference(
         module, "duplicate_mode", "Frames are copies if they are equal",
         "Exact: in all bytes. Routed: in the innermost IP packet, but for what routers change. Rewritten: also but for "
         "what TCP middleboxes change. The latter two cost "
-        "about 6 % of that time, and 3 MB.",
+        "about 1 % more, and 3 MB.",
         &edited.duplicate_mode, duplicate_modes, FALSE);
     prefs_register_uint_preference(
         module, "duplicate_window_us", "Copies are at most this far apart (microseconds; 0: as the mode wants)",
@@ -238,11 +238,11 @@ void fs_prefs_register(int proto) {
         "Frames after this one are counted into their flows, but have no flowscope fields. 24 bytes a frame.", 10,
         &edited.max_frames);
     register_reassembly(module);
-    prefs_register_bool_preference(module, "sessions", "Read the messages of HTTP, TLS and DNS",
-                                   "Requests and responses, their links and times, names and fingerprints. Costs about "
-                                   "3 % of the time that tshark "
-                                   "takes, and nothing where only tables are asked for that do not show messages.",
-                                   &edited.sessions);
+    prefs_register_bool_preference(
+        module, "sessions", "Read the messages of HTTP, TLS and DNS",
+        "Requests and responses, their links and times, names and fingerprints. Costs about "
+        "7 % of the time that tshark takes, and nothing where only tables are asked for that do not show messages.",
+        &edited.sessions);
     prefs_register_uint_preference(module, "max_messages", "Messages to remember",
                                    "Messages after this many are counted as not kept. About 300 bytes a message.", 10,
                                    &edited.max_messages);
