@@ -555,7 +555,7 @@ void fs_fields_show(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, const s
         tree = NULL;
     for (unsigned n = 0; n < count; n++) {
         proto_item *item = tree ? show_packet(tvb, tree, pinfo->num, n, &seen[n]) : NULL;
-        for (unsigned bit = 0; bit < FS_ANOMALY_COUNT; bit++) {
+        for (unsigned bit = 0; seen[n].anomalies >> bit; bit++) {
             if (seen[n].anomalies >> bit & 1)
                 expert_add_info(pinfo, item, anomaly_infos[bit]);
         }

@@ -49,6 +49,7 @@ static struct {
     uint64_t start_ns, latest_ns;
     uint32_t frame; /* that is being run */
     uint32_t last_frame;
+    uint32_t newest; /* frame that is remembered */
     bool started;
     bool finishing;
 } store;
@@ -260,6 +261,10 @@ void fs_store_open(void) {
     fs_messages_open();
 }
 
+bool fs_store_has_begun(void) {
+    return store.pipeline;
+}
+
 void fs_store_begin(bool sessions) {
     struct fs_pipeline_config config;
     if (store.pipeline || !store.frames)
@@ -321,7 +326,6 @@ static guint first_entry(GArray *array, uint32_t frame) {
     return low;
 }
 
-/* A frame that is dissected anew for the first time takes back what was there, and what came after. */
 static void truncate_from(GArray *array, uint32_t frame) {
     if (array->len && entry_frame(array, array->len - 1) >= frame)
         g_array_set_size(array, first_entry(array, frame));
@@ -539,13 +543,17 @@ uint64_t fs_store_forgotten_frames(void) {
     return stats.dedup.evictions_in_window;
 }
 
-static void remember_duplicate(uint32_t frame) {
-    truncate_from(store.duplicates, frame);
-    if (store.latest.frame == frame)
-        g_array_append_val(store.duplicates, store.latest);
-}
 
 /* ---- records ---- */
+
+/* A frame that is dissected anew for the first time takes back what was there, and what came after. */
+static void take_back(uint32_t frame) {
+    truncate_from(store.duplicates, frame);
+    truncate_from(store.more, frame);
+    for (unsigned i = 0; i < SPARSE_COUNT; i++)
+        truncate_from(store.sparse[i], frame);
+    memset(place_of(frame), 0, sizeof(struct fs_record));
+}
 
 /* Room for the frame's record; false if it is not to have one. */
 static bool make_room(uint32_t frame) {
@@ -553,11 +561,11 @@ static bool make_room(uint32_t frame) {
         return false;
     while (frame >> CHUNK_SHIFT >= store.frames->len)
         g_ptr_array_add(store.frames, g_new0(struct fs_record, CHUNK));
-    truncate_from(store.more, frame);
-    for (unsigned i = 0; i < SPARSE_COUNT; i++)
-        truncate_from(store.sparse[i], frame);
-    remember_duplicate(frame);
-    memset(place_of(frame), 0, sizeof(struct fs_record));
+    if (frame <= store.newest)
+        take_back(frame);
+    store.newest = frame;
+    if (store.latest.frame == frame)
+        g_array_append_val(store.duplicates, store.latest);
     return true;
 }
 
@@ -603,7 +611,7 @@ void fs_store_untracked(uint32_t frame, int reject, uint32_t wire_len) {
 
 /* ---- later passes ---- */
 
-unsigned fs_store_count(uint32_t frame) {
+static unsigned count_records(uint32_t frame) {
     unsigned count = 0;
     for (const struct fs_record *record = fs_store_record(frame, 0); record; count++)
         record = fs_store_next(frame, count, record);
@@ -635,8 +643,8 @@ static const struct fs_packet *find_packet(const struct fs_record *record, const
 
 _Static_assert(FS_FRAME_MAX <= 64, "find_packet() has a bit for each");
 
-void fs_store_recall(uint32_t frame, const struct fs_packet *packets, unsigned count, struct fs_seen *seen) {
-    unsigned records = fs_store_count(frame);
+unsigned fs_store_recall(uint32_t frame, const struct fs_packet *packets, unsigned count, struct fs_seen *seen) {
+    unsigned records = count_records(frame);
     bool same = records == count;
     uint64_t taken = 0;
     for (unsigned n = 0; n < records; n++) {
@@ -655,6 +663,7 @@ void fs_store_recall(uint32_t frame, const struct fs_packet *packets, unsigned c
     }
     for (unsigned n = 0; n < records && !same; n++)
         seen[n].packet = find_packet(&seen[n].record, packets, count, &taken);
+    return records;
 }
 
 bool fs_store_offset(uint32_t frame, unsigned n, const struct fs_seen *seen, uint64_t *offset) {

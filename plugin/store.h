@@ -95,8 +95,9 @@ static inline bool fs_record_is_counted(const struct fs_record *record) {
 
 /* Open with the file, close before it goes. */
 void fs_store_open(void);
-/* Before each frame of the first pass: the first one says whether messages are wanted. */
+/* Before the first frame, which says whether messages are wanted. */
 void fs_store_begin(bool sessions);
+bool fs_store_has_begun(void);
 void fs_store_close(void);
 bool fs_store_is_open(void);
 
@@ -123,10 +124,9 @@ uint64_t fs_store_forgotten_frames(void);
 /* False for frames past the preference max_frames. */
 bool fs_store_remembers(uint32_t frame);
 
-/* Later passes: how many packets of the frame are remembered, and what: `seen` has room for them. `packets` are those
- * that the running dissection reached. */
-unsigned fs_store_count(uint32_t frame);
-void fs_store_recall(uint32_t frame, const struct fs_packet *packets, unsigned count, struct fs_seen *seen);
+/* Later passes: what is remembered of the frame's packets, and of how many: `seen` has room for FS_FRAME_MAX. `packets`
+ * are those that the running dissection reached. */
+unsigned fs_store_recall(uint32_t frame, const struct fs_packet *packets, unsigned count, struct fs_seen *seen);
 /* Why an untracked frame is; FS_REJECT_NONE if it was tracked or is not known. */
 int fs_store_reject(uint32_t frame);
 /* The n-th packet of a frame, from 0; NULL if there is none. */
