@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* flowscope-replay: the library alone over capture files. Prints totals, flows or frames; measures its own speed. */
 #include "flowscope/flowscope.h"
+#include "messages.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,13 +26,15 @@ static const char usage[] =
     "  --community-seed=N seed of the Community ID (default 0)\n"
     "  --frames           one CSV row a packet: frame, flow, side, state (also --frames=csv)\n"
     "  --messages         one CSV row a message of the parsers (also --messages=csv)\n"
+    "  --messages=json    one JSON object a line and message, with all that is known of it\n"
     "  --duplicates[=MODE]\n"
     "                     one CSV row a duplicate, and nothing else; MODE: exact (default), routed,\n"
     "                     rewritten\n"
     "  --dedup=mark|exclude\n"
     "                     mark duplicates in flows and streams, or leave them out\n"
     "  --dedup-mode=MODE  of --dedup: exact (default), routed, rewritten\n"
-    "  --dedup-weak       --dedup=exclude leaves out those on weak evidence, too\n"
+    "  --dedup-weak       --dedup=exclude leaves out those on weak evidence and withheld frames, too;\n"
+    "                     --duplicates names withheld frames, too\n"
     "  --duplicate-window=NS    how far apart copies are at most, in all modes\n"
     "  --duplicate-capacity=N   frames that are remembered\n"
     "  --duplicate-compare=N    bytes that are kept to compare frames (default 0)\n"
@@ -62,7 +65,7 @@ struct options {
     struct export exports[EXPORTS_MAX];
     unsigned export_count;
     uint16_t community_seed;
-    bool stats, flows, frames, messages, time, no_reassembly, duplicates;
+    bool stats, flows, frames, messages, json, time, no_reassembly, duplicates;
     const char *filter; /* NULL: none */
     unsigned repeat;
     uint64_t timeout_ns[FS_TIMEOUT_COUNT];
@@ -339,10 +342,14 @@ static void print_message(struct fs_pipeline *pipeline, uint32_t flow, const str
     enum { TEXT_SIZE = 1024 };
     char text[TEXT_SIZE];
     uint64_t time_ns = fs_message_time_ns(message);
-    (void)user;
-    printf("%u,%u,%" PRIu64 ",%s,%s,%s,%" PRIu64 ",", message->start_frame, message->end_frame,
-           fs_tracker_flow_id(fs_pipeline_tracker(pipeline), flow), fs_side_name(message->side),
-           fs_session_protocol_name(message->protocol), fs_message_kind_name(message->kind), message->exchange);
+    uint64_t id = fs_tracker_flow_id(fs_pipeline_tracker(pipeline), flow);
+    if (((const struct run *)user)->options->json) {
+        print_message_json(id, message);
+        return;
+    }
+    printf("%u,%u,%" PRIu64 ",%s,%s,%s,%" PRIu64 ",", message->start_frame, message->end_frame, id,
+           fs_side_name(message->side), fs_session_protocol_name(message->protocol),
+           fs_message_kind_name(message->kind), message->exchange);
     if (time_ns != FS_NO_TIME)
         printf("%" PRIu64 ".%06u", time_ns / 1000000, (unsigned)(time_ns % 1000000));
     printf(",%" PRIu64 ",%d,", message->bytes, message->incomplete);
@@ -477,7 +484,7 @@ static void print_bits(unsigned bits, const char *(*name)(unsigned)) {
 
 static void print_duplicate(uint32_t frame, const struct fs_dedup_result *result) {
     printf("%u,%u,%u,%s,%s,", frame, result->original, result->previous, fs_dedup_mode_name(result->mode),
-           fs_dedup_evidence_name(result->evidence));
+           result->withheld ? "withheld" : fs_dedup_evidence_name(result->evidence));
     print_bits(result->grounds, fs_dedup_ground_name);
     printf(",%" PRId64 ",", result->delta_ns);
     if (result->hops != FS_DEDUP_NO_HOPS)
@@ -491,7 +498,8 @@ static void check_duplicate(struct run *run, const struct fs_frame *frame, const
     struct fs_dedup_frame dedup_frame;
     struct fs_dedup_result result;
     fs_dedup_frame_set(&dedup_frame, frame, packets, count);
-    if (fs_dedup_check(run->dedup, &dedup_frame, &result) == FS_DEDUP_DUPLICATE)
+    bool found = fs_dedup_check(run->dedup, &dedup_frame, &result) == FS_DEDUP_DUPLICATE;
+    if (found || (result.withheld && run->options->exclude_weak))
         print_duplicate(frame->number, &result);
 }
 
@@ -575,6 +583,7 @@ static struct fs_pipeline *make_pipeline(struct run *run) {
     config.exclude_weak = run->options->exclude_weak;
     memcpy(config.tracker.timeout_ns, run->options->timeout_ns, sizeof config.tracker.timeout_ns);
     config.on_message = run->options->messages ? print_message : NULL;
+    config.message_user = run;
     config.tracker.events = 0;
     if (run->options->flows || run->options->export_count) {
         config.tracker.events = 1U << FS_EVENT_STARTED | 1U << FS_EVENT_ENDED;
@@ -771,6 +780,8 @@ static bool parse_option(struct options *options, const char *option) {
         return options->frames = true;
     if (strcmp(option, "--messages") == 0 || strcmp(option, "--messages=csv") == 0)
         return options->messages = true;
+    if (strcmp(option, "--messages=json") == 0)
+        return options->messages = options->json = true;
     if (strcmp(option, "--time") == 0)
         return options->time = true;
     if (strcmp(option, "--no-tunnels") == 0) {
@@ -837,7 +848,7 @@ int main(int argc, char **argv) {
     }
     if (options.frames && !options.duplicates)
         puts("frame,flow,side,state,quoted");
-    if (options.messages)
+    if (options.messages && !options.json)
         puts("frame,end_frame,flow,side,protocol,kind,exchange,time_ms,bytes,incomplete,text");
     uint32_t number = 0;
     for (int i = first; i < argc; i++)

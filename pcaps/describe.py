@@ -35,6 +35,13 @@ SCENARIOS = {
     "vlan": ("the same addresses and ports in VLAN 10 and 20 at the same time, on a trunk", "vlan", [CLOSED, CLOSED]),
     "vxlan": ("the same addresses and ports in VNI 100 and 200 at the same time, between two hosts", "tunnel",
               [CLOSED, CLOSED]),
+    "nginx": ("nginx: keep-alive, HEAD, 204, 206, 301, 304, 400, 404, pipelining, chunks both ways, 100 Continue, a "
+              "proxied upload, HTTP/1.0 and 0.9, requests in pieces", "", [CLOSED] * 10),
+    "nginx-large": ("nginx: bodies of 1,000,000 bytes, with Content-Length and in chunks", "", [CLOSED]),
+    "openssl": ("openssl s_server: TLS 1.2 and 1.3, resumed, HelloRetryRequest, with and without SNI and ALPN, three "
+                "refused handshakes", "", [CLOSED] * 11),
+    "unbound": ("unbound: ten types, NXDOMAIN, aliases, REFUSED, a truncated answer asked for again over TCP, TCP, a "
+                "query sent twice without an answer", "", [CLOSED] * 2),
 }
 
 
@@ -164,10 +171,19 @@ def packets_of(frame):
             sys.exit("describe.py: does not know protocol %d" % proto)
 
 
+def recording(name):
+    """Its file, packed if that is what record.sh made of it; None if it is not there."""
+    for path in (os.path.join(HERE, "recorded", name + ending) for ending in (".pcapng", ".pcapng.gz")):
+        if os.path.exists(path):
+            return path
+    return None
+
+
 def describe(name):
     shows, domain, outcomes = SCENARIOS[name]
     flows, place, frames = [], {}, 0
-    for frame in decode(os.path.join(HERE, "recorded", name + ".pcapng")):
+    path = recording(name)
+    for frame in decode(path):
         frames += 1
         time_ns, parent = nanoseconds(frame["frame.time_epoch"][0]), None
         if not frame["ip.src"]:
@@ -191,12 +207,12 @@ def describe(name):
         sys.exit("describe.py: %s: ended as %s" % (name, [flow.state() for flow in tcp]))
     conn_states = iter(conn_state for _, conn_state in outcomes)
     described = [flow.manifest(flows, next(conn_states) if flow in tcp else None) for flow in flows]
-    return {"file": name + ".pcapng", "shows": shows, "frames": frames, "front_ends": ["core", "plugin"],
+    return {"file": os.path.basename(path), "shows": shows, "frames": frames, "front_ends": ["core", "plugin"],
             "expect": [{"domain": domain, "tracked": frames, "untracked": {}, "flows": described}]}
 
 
 def main():
-    there = [name for name in SCENARIOS if os.path.exists(os.path.join(HERE, "recorded", name + ".pcapng"))]
+    there = [name for name in SCENARIOS if recording(name)]
     captures = [describe(name) for name in there]
     with open(os.path.join(HERE, "recorded", "manifest.json"), "w", encoding="ascii") as out:
         out.write('{"captures": [\n' + ",\n".join(json.dumps(capture) for capture in captures) + "\n]}\n")

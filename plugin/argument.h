@@ -6,9 +6,8 @@
 #include "compat.h"
 
 #define FS_ARGUMENTS                                                                                                   \
-    "flowscope[,stats[,FILTER]], flowscope,flows[,FILTER], flowscope,sessions[,FILTER], flowscope,anomalies[,FILTER] " \
-    "or "                                                                                                              \
-    "flowscope,streams,DIR[,FILTER]"
+    "flowscope[,stats[,FILTER]], flowscope,flows[,FILTER], flowscope,sessions[,FILTER], "                              \
+    "flowscope,anomalies[,FILTER], flowscope,streams,DIR[,FILTER] or flowscope,export,FORMAT,PATH[,FILTER]"
 
 /* The display filter behind `name` ("flowscope,flows"), NULL if there is none. False, with a line on standard error, if
  * the argument is something else. */

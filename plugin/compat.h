@@ -18,6 +18,7 @@
 #include <epan/epan_dissect.h>
 #include <epan/exceptions.h>
 #include <epan/expert.h>
+#include <epan/export_object.h>
 #include <epan/follow.h>
 #include <epan/prefs.h>
 #include <epan/proto_data.h>

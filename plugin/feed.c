@@ -36,6 +36,12 @@ static uint32_t interface_domain(const packet_info *pinfo) {
     return fs_domain_mix(0, FS_DOMAIN_INTERFACE, interface);
 }
 
+/* Tags are those of the frame that holds the packet, not those of its carrier's. */
+static void forget_vlans(struct fs_notes *notes) {
+    notes->vlans = 0;
+    memset(notes->vlan, 0, sizeof notes->vlan);
+}
+
 static struct fs_notes *notes_of(packet_info *pinfo) {
     struct fs_notes *notes = p_get_proto_data(pinfo->pool, pinfo, proto_flowscope, 0);
     if (notes)
@@ -48,6 +54,7 @@ static struct fs_notes *notes_of(packet_info *pinfo) {
     notes->domain = interface_domain(pinfo);
     notes->outer_domain = notes->domain;
     notes->link_domain = notes->domain;
+    forget_vlans(notes);
     notes->reject = FS_REJECT_NOT_IP;
     p_add_proto_data(pinfo->pool, pinfo, proto_flowscope, 0, notes);
     return notes;
@@ -83,6 +90,7 @@ static struct fs_packet *add(struct fs_notes *notes, packet_info *pinfo) {
     packet->frame = pinfo->num;
     packet->wire_len = pinfo->fd->pkt_len;
     packet->time_ns = fs_feed_time(pinfo);
+    memcpy(packet->vlan, notes->vlan, sizeof packet->vlan);
     return packet;
 }
 
@@ -186,6 +194,8 @@ static bool set_ip_from_header(struct fs_packet *packet, const packet_info *pinf
         length = (uint32_t)(view->bytes - header) + view->reported;
     }
     packet->ip_len = length;
+    packet->ip = header;
+    packet->ip_captured = place.captured < length ? place.captured : length;
     return true;
 }
 
@@ -433,6 +443,7 @@ static int call_noted(const struct tap_point *point, tvbuff_t *tvb, packet_info 
         return call_dissector_only(point->original, tvb, pinfo, tree, data);
     notes->open = (int)notes->count - 1;
     notes->domain = notes->link_domain = inner_domain(notes, packet);
+    forget_vlans(notes);
     return call_inside(&before, point->original, tvb, pinfo, tree, data);
 }
 
@@ -495,7 +506,7 @@ static const dissector_t dissectors[POINT_COUNT] = {
 #undef ENTRY
 };
 
-/* ---- VLAN tags: only where the key wants them ---- */
+/* ---- VLAN tags ---- */
 
 static const uint16_t vlan_types[] = {0x8100, 0x88a8, 0x9100, 0x9200, 0x9300};
 static dissector_handle_t vlan_originals[FS_LENGTH_OF(vlan_types)];
@@ -507,11 +518,15 @@ static int dissect_vlan(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, voi
         if (pinfo->match_uint == vlan_types[i] && vlan_originals[i])
             original = vlan_originals[i];
     }
-    if (!is_on() || !(fs_prefs_domain() & FS_DOMAIN_VLAN) || tvb_captured_length(tvb) < 2)
+    if (!is_on() || tvb_captured_length(tvb) < 2)
         return call_dissector_only(original, tvb, pinfo, tree, data);
     struct fs_notes *notes = notes_of(pinfo);
     const struct before before = {notes, notes->open, notes->domain};
-    uint64_t vlan = be16(tvb_get_ptr(tvb, 0, 2)) & 0xfff;
+    uint16_t vlan = be16(tvb_get_ptr(tvb, 0, 2)) & 0xfff;
+    if (notes->vlans < FS_VLAN_MAX)
+        notes->vlan[notes->vlans++] = vlan;
+    if (!(fs_prefs_domain() & FS_DOMAIN_VLAN))
+        return call_dissector_only(original, tvb, pinfo, tree, data);
     notes->domain = notes->link_domain = fs_domain_mix(notes->domain, FS_DOMAIN_VLAN, vlan);
     return call_inside(&before, original, tvb, pinfo, tree, data);
 }
@@ -542,6 +557,8 @@ static int add_found(struct fs_notes *notes, packet_info *pinfo, const struct fs
     *packet = *found;
     packet->wire_len = pinfo->fd->pkt_len;
     packet->key.domain = notes->link_domain;
+    if (notes->vlans)
+        memcpy(packet->vlan, notes->vlan, sizeof packet->vlan);
     return 0;
 }
 
@@ -588,12 +605,17 @@ static uint32_t linktype_of(const packet_info *pinfo) {
         FS_LINK_PPP_HDLC,   FS_LINK_PPPOE,      FS_LINK_LOOP,       FS_LINK_IPV4,
         FS_LINK_IPV6,       FS_LINK_CISCO_HDLC,
     };
+    static int encapsulations[FS_LENGTH_OF(known)]; /* asked for once: Wireshark searches a long table */
+    static bool asked;
     const wtap_rec *rec = pinfo->rec;
     if (!rec || rec->rec_type != REC_TYPE_PACKET)
         return UINT32_MAX;
+    for (size_t i = 0; i < FS_LENGTH_OF(known) && !asked; i++)
+        encapsulations[i] = wtap_pcap_encap_to_wtap_encap((int)known[i]);
+    asked = true;
     int encapsulation = rec->rec_header.packet_header.pkt_encap;
     for (size_t i = 0; i < FS_LENGTH_OF(known); i++) {
-        if (wtap_pcap_encap_to_wtap_encap((int)known[i]) == encapsulation)
+        if (encapsulations[i] == encapsulation)
             return known[i];
     }
     return UINT32_MAX;
@@ -755,7 +777,7 @@ unsigned fs_feed_apps(const packet_info *pinfo, int *apps, unsigned room) {
         data = proto_get_id_by_filter_name("data");
     for (wmem_list_frame_t *at = wmem_list_head(pinfo->layers); at && count <= room; at = wmem_list_frame_next(at)) {
         int layer = GPOINTER_TO_INT(wmem_list_frame_data(at));
-        if (above && layer != data)
+        if (above && layer != data && layer != proto_flowscope)
             apps[count - 1] = layer;
         above = is_transport(layer);
         if (above && count < room)
@@ -763,6 +785,52 @@ unsigned fs_feed_apps(const packet_info *pinfo, int *apps, unsigned room) {
         count += above;
     }
     return count < room ? count : room;
+}
+
+/* ---- the frame for the search for duplicates ---- */
+
+enum { FOREIGN_LINKTYPE = 0x40000000, SECTION_SHIFT = 16 };
+
+static uint32_t interface_of(const packet_info *pinfo) {
+    const wtap_rec *rec = pinfo->rec;
+    if (!rec || rec->rec_type != REC_TYPE_PACKET)
+        return 0;
+    uint32_t interface = 0;
+    if (rec->presence_flags & WTAP_HAS_INTERFACE_ID)
+        interface = rec->rec_header.packet_header.interface_id;
+    if ((rec->presence_flags & WTAP_HAS_SECTION_NUMBER) && rec->section_number > 1)
+        interface |= (rec->section_number - 1) << SECTION_SHIFT;
+    return interface;
+}
+
+/* A lone TCP packet whose header lies in the frame is what the library would find, too: it looks for nothing in TCP. */
+static bool is_plain(const struct fs_notes *notes, const struct place *place) {
+    const struct fs_packet *packet = notes->packets;
+    return notes->count == 1 && packet->key.protocol == FS_PROTO_TCP && packet->ip &&
+           (uintptr_t)packet->ip - (uintptr_t)place->bytes < place->captured && !(packet->flags & FS_PACKET_QUOTED);
+}
+
+void fs_feed_frame(tvbuff_t *tvb, const packet_info *pinfo, const struct fs_notes *notes,
+                   struct fs_dedup_frame *frame) {
+    struct fs_packet found[FS_EXTRACT_MAX];
+    const struct place place = whole_frame(tvb, pinfo);
+    uint32_t linktype = linktype_of(pinfo);
+    const struct fs_frame whole = {.data = place.bytes,
+                                   .captured = place.captured,
+                                   .wire_len = place.reported,
+                                   .linktype = linktype,
+                                   .number = pinfo->num,
+                                   .interface = interface_of(pinfo),
+                                   .time_ns = fs_feed_time(pinfo)};
+    bool plain = is_plain(notes, &place);
+    if (!plain) {
+        int count = extract(pinfo, &place, linktype, FS_KEY_5TUPLE, FS_TUNNEL_ALL, found);
+        fs_dedup_frame_set(frame, &whole, found, count);
+    }
+    if (plain || !frame->ip)
+        fs_dedup_frame_set(frame, &whole, notes->packets, (int)notes->count);
+    if (linktype == UINT32_MAX && pinfo->rec && pinfo->rec->rec_type == REC_TYPE_PACKET)
+        frame->linktype = FOREIGN_LINKTYPE | (uint32_t)pinfo->rec->rec_header.packet_header.pkt_encap;
 }
 
 /* ---- registration ---- */

@@ -21,6 +21,8 @@ struct fs_notes {
     const void *sources[FS_FRAME_MAX]; /* where Wireshark read the source address of each */
     int open;                          /* innermost packet that is being dissected, or -1 */
     uint32_t domain;                   /* of the packet to come */
+    unsigned vlans;                    /* tags of the link layer that was reached last, at most FS_VLAN_MAX */
+    uint16_t vlan[FS_VLAN_MAX];        /* as in fs_packet */
     uint32_t outer_domain;             /* VLAN and interface part, without a tunnel's */
     uint32_t link_domain;              /* of the link layer that was reached last */
     int reject;                        /* enum fs_reject: why count is 0 */
@@ -36,6 +38,10 @@ struct fs_notes *fs_feed_collect(tvbuff_t *tvb, packet_info *pinfo);
 /* The protocols above the transports of the frame, in order: up to `room`, 0 where there is none, or plain data.
  * Returns how many transports there are. */
 unsigned fs_feed_apps(const packet_info *pinfo, int *apps, unsigned room);
+/* The frame as the search for duplicates compares it, borrowed from the dissection. Its IP packet is the one that the
+ * library finds, which does not depend on other frames, or else, where the library knows no link type or cannot
+ * decrypt, the one that Wireshark reached last. */
+void fs_feed_frame(tvbuff_t *tvb, const packet_info *pinfo, const struct fs_notes *notes, struct fs_dedup_frame *frame);
 
 /* Capture time in nanoseconds since 1970; 0 if the frame has none. */
 uint64_t fs_feed_time(const packet_info *pinfo);

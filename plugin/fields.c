@@ -2,7 +2,11 @@
 #include "fields.h"
 
 #include "messages.h"
+#include "prefs.h"
 #include "text.h"
+
+#include "flowscope/community_id.h"
+#include "flowscope/record.h"
 
 static int proto_flowscope = -1;
 static int ett_packet = -1, ett_flow = -1, ett_side[2] = {-1, -1};
@@ -63,6 +67,10 @@ static int ett_packet = -1, ett_flow = -1, ett_side[2] = {-1, -1};
        "TCP, UDP and so on; IP for a pair of IP addresses, MAC for a pair of link-layer addresses")                    \
     XX(session_protocol, "session.protocol", "Application", FT_STRING, BASE_NONE, NULL,                                \
        "Protocol above the transport of the flow, as Wireshark's dissectors found it")                                 \
+    XX(flow_uid, "flow.uid", "UID", FT_STRING, BASE_NONE, NULL,                                                        \
+       "Name of the flow in records, the same in every format and run")                                                \
+    XX(flow_community_id, "flow.community_id", "Community ID", FT_STRING, BASE_NONE, NULL,                             \
+       "Name of the flow in other tools; see preference flowscope.community_id_seed")                                  \
     XX(flow_parent, "flow.parent", "Carrier", FT_UINT32, BASE_DEC, NULL, "Flow of the tunnel that the flow came in")   \
     XX(flow_state, "flow.state", "State", FT_STRING, BASE_NONE, NULL, "Latest state of the flow")                      \
     XX(flow_end, "flow.end", "End", FT_STRING, BASE_NONE, NULL, "Why the flow is over; live if it is not")             \
@@ -98,6 +106,8 @@ static int ett_packet = -1, ett_flow = -1, ett_side[2] = {-1, -1};
        "From the IP header on")                                                                                        \
     XX(side_payload_bytes, "payload_bytes", "Payload bytes", FT_UINT64, BASE_DEC | BASE_UNIT_STRING,                   \
        UNS(&units_byte_bytes), "Above the transport header, repetitions included")                                     \
+    XX(duplicates, "duplicates", "Duplicates", FT_UINT64, BASE_DEC, NULL,                                              \
+       "Of the packets, copies of others; with the preference duplicates:mark")                                        \
     XX(stream_bytes, "stream_bytes", "Stream bytes", FT_UINT64, BASE_DEC | BASE_UNIT_STRING, UNS(&units_byte_bytes),   \
        "TCP: each byte once, by sequence numbers, holes included")                                                     \
     XX(retransmissions, "retransmissions", "Retransmissions", FT_UINT32, BASE_DEC, NULL,                               \
@@ -309,6 +319,8 @@ static void show_side(const struct place *parent, const struct fs_flow_facts *fa
     add_uint64(&place, hf_side_bytes[side], counters->wire_bytes);
     add_uint64(&place, hf_side_ip_bytes[side], counters->ip_bytes);
     add_uint64(&place, hf_side_payload_bytes[side], counters->payload_bytes);
+    if (fs_prefs()->duplicates == FS_DUPLICATES_MARK)
+        add_uint64(&place, hf_duplicates[side], counters->duplicates);
     if (!info->is_tcp)
         return;
     const struct fs_tcp_side *tcp = &info->tcp[side];
@@ -368,11 +380,25 @@ static proto_tree *add_flow_tree(const struct place *parent, const struct fs_flo
     return tree;
 }
 
+/* Hashes: only where they are asked for. */
+static void show_names(const struct place *place, const struct fs_flow_info *info) {
+    char text[FS_COMMUNITY_ID_SIZE];
+    _Static_assert((int)FS_COMMUNITY_ID_SIZE >= (int)FS_UID_SIZE, "room for both");
+    if (proto_field_is_referenced(place->tree, hf_flow_uid)) {
+        fs_flow_uid(info, 0, text);
+        add_text(place, hf_flow_uid, text);
+    }
+    if (proto_field_is_referenced(place->tree, hf_flow_community_id) &&
+        fs_community_id(&info->key, (uint16_t)fs_prefs()->community_id_seed, text))
+        add_text(place, hf_flow_community_id, text);
+}
+
 static void show_flow(const struct place *parent, const struct fs_flow_facts *facts) {
     const struct fs_flow_info *info = &facts->info;
     struct place place = {parent->tvb, add_flow_tree(parent, info)};
     if (wants_totals(place.tree)) {
         show_words(&place, info);
+        show_names(&place, info);
         show_totals(&place, info);
         if (info->handshake_syn_ns != FS_NO_TIME)
             add_time(&place, hf_flow_handshake_syn, info->handshake_syn_ns);
@@ -387,7 +413,7 @@ static void show_flow(const struct place *parent, const struct fs_flow_facts *fa
 
 static proto_item *show_summary(const struct place *place, const struct fs_record *record,
                                 const struct fs_flow_info *info) {
-    char protocol[16], initiator[FS_TEXT_ENDPOINT], responder[FS_TEXT_ENDPOINT], packet[32] = "quoted";
+    char protocol[16], initiator[FS_TEXT_ENDPOINT], responder[FS_TEXT_ENDPOINT], packet[32] = "not counted";
     if (!is_visible(place->tree))
         return proto_tree_add_item(place->tree, proto_flowscope, place->tvb, 0, 0, ENC_NA);
     if (!info)
@@ -396,7 +422,9 @@ static proto_item *show_summary(const struct place *place, const struct fs_recor
     fs_text_protocol(info, protocol, sizeof protocol);
     fs_text_endpoint(info, FS_INITIATOR, initiator, sizeof initiator);
     fs_text_endpoint(info, FS_RESPONDER, responder, sizeof responder);
-    if (!(record->bits & FS_RECORD_QUOTED))
+    if (record->bits & FS_RECORD_QUOTED)
+        (void)g_strlcpy(packet, "quoted", sizeof packet);
+    else if (fs_record_is_counted(record))
         snprintf(packet, sizeof packet, "packet %u", record->packet);
     return proto_tree_add_protocol_format(place->tree, proto_flowscope, place->tvb, 0, 0,
                                           "Flowscope, flow %u, %s %s %s %s, %s, %s", record->flow, protocol, initiator,
@@ -472,9 +500,10 @@ static void show_record(const struct place *place, uint32_t frame, unsigned n, c
     add_uint(place, hf_orientation, record->bits & FS_RECORD_REVERSE ? FS_REVERSE : FS_FORWARD);
     add_text(place, hf_state, fs_state_name(record->bits & FS_RECORD_STATE));
     add_flag(place, hf_quoted, quoted);
-    if (!quoted)
+    if (fs_record_is_counted(record))
         add_uint(place, hf_packets, record->packet);
-    add_uint64(place, hf_bytes, fs_record_bytes(record));
+    if (quoted || fs_record_is_counted(record))
+        add_uint64(place, hf_bytes, fs_record_bytes(record));
     add_flag(place, hf_retransmission, record->bits & FS_RECORD_RETRANSMISSION);
     show_segment(place, frame, n, seen);
     if (record->bits & FS_RECORD_RTT)

@@ -4,6 +4,8 @@
 
 #include "anomalies.h"
 #include "conv.h"
+#include "duplicates.h"
+#include "export.h"
 #include "feed.h"
 #include "fields.h"
 #include "flows.h"
@@ -23,6 +25,7 @@ static void close_file(void) {
     fs_stats_keep();
     fs_streams_keep();
     fs_sessions_keep();
+    fs_export_keep();
     fs_follow_forget();
     fs_store_close();
 }
@@ -34,13 +37,18 @@ static void open_file(void) {
 }
 
 /* What the frame's packets are to their flows: found on the first pass, remembered on later ones. */
-static unsigned look(packet_info *pinfo, const struct fs_notes *notes, struct fs_seen **seen) {
+static unsigned look(tvbuff_t *tvb, packet_info *pinfo, const struct fs_notes *notes, struct fs_seen **seen) {
     bool first = !pinfo->fd->visited;
     unsigned room = first ? notes->count : fs_store_count(pinfo->num);
     *seen = room ? wmem_alloc_array(pinfo->pool, struct fs_seen, room) : NULL;
     if (!first) {
         fs_store_recall(pinfo->num, notes->packets, notes->count, *seen);
         return room;
+    }
+    if (fs_store_compares()) {
+        struct fs_dedup_frame frame;
+        fs_feed_frame(tvb, pinfo, notes, &frame);
+        fs_store_compare(&frame);
     }
     if (room)
         return fs_store_frame(notes->packets, notes->count, notes->parents, *seen);
@@ -78,15 +86,17 @@ static int dissect_after(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, vo
     const struct fs_notes *notes = fs_feed_collect(tvb, pinfo);
     struct fs_seen *seen;
     fs_store_begin(wants_messages(tree));
-    fs_store_set_start(fs_feed_time(pinfo));
-    unsigned count = look(pinfo, notes, &seen);
+    fs_store_note_frame(pinfo->num, fs_feed_time(pinfo));
+    unsigned count = look(tvb, pinfo, notes, &seen);
     if (!pinfo->fd->visited)
         note_apps(pinfo, seen, count);
     int reject = pinfo->fd->visited ? fs_store_reject(pinfo->num) : notes->count ? FS_REJECT_NONE : notes->reject;
     /* Fields past max_frames would differ from pass to pass. */
     bool remembered = fs_store_record(pinfo->num, 0);
     fs_fields_show(tvb, pinfo, tree, seen, remembered ? count : 0, reject);
+    fs_duplicates_show(tvb, pinfo, tree);
     fs_tap_queue(pinfo, seen, count, reject);
+    fs_export_queue(pinfo);
     return (int)tvb_captured_length(tvb);
 }
 
@@ -95,8 +105,10 @@ static void register_protoinfo(void) {
     int proto = proto_register_protocol("Flowscope", "Flowscope", "flowscope");
     fs_prefs_register(proto);
     fs_fields_register(proto);
+    fs_duplicates_register(proto);
     fs_feed_register(proto);
     fs_tap_register();
+    fs_export_register_taps(proto);
     fs_conv_register(proto);
     fs_follow_register(proto);
     fs_menu_register(proto);
@@ -114,6 +126,7 @@ static void register_handoff(void) {
     fs_anomalies_register();
     fs_streams_register();
     fs_sessions_register();
+    fs_export_register();
 }
 
 WS_DLL_PUBLIC_DEF const char plugin_version[] = FS_VERSION;

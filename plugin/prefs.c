@@ -16,7 +16,9 @@ static struct fs_prefs edited = {.track = TRUE,
                                  .overlap_policy = FS_OVERLAP_BSD,
                                  .reassembly_side_limit = 256 << 10,
                                  .reassembly_limit = 256 << 20,
-                                 .overlap_history = 2048};
+                                 .overlap_history = 2048,
+                                 .duplicates = FS_DUPLICATES_MARK,
+                                 .duplicate_mode = FS_DEDUP_EXACT};
 static struct fs_prefs current;
 
 static unsigned clamp(unsigned value, unsigned low, unsigned high) {
@@ -32,6 +34,7 @@ const struct fs_prefs *fs_prefs_snapshot(void) {
     current.timeout_other = clamp(edited.timeout_other, 1, SECONDS_MAX);
     current.max_flows = clamp(edited.max_flows, 1, FS_MAX_FLOWS);
     current.overlap_history = clamp(edited.overlap_history, 0, HISTORY_MAX);
+    current.community_id_seed = clamp(edited.community_id_seed, 0, UINT16_MAX);
     return &current;
 }
 
@@ -61,16 +64,40 @@ void fs_prefs_configure_reassembly(struct fs_reassembly_config *config) {
     config->history_limit = HISTORIES_MAX;
 }
 
-void fs_prefs_configure(struct fs_pipeline_config *config) {
+/* Wireshark's memory is the user's: the frames of a millisecond are few, unless the window was widened. */
+static void configure_duplicates(struct fs_pipeline_config *config) {
+    enum { WIDE_US = 10000, FRAMES = 16384, FRAMES_WIDE = 65536 };
+    struct fs_dedup_config *dedup = &config->dedup;
+    config->duplicates = (enum fs_duplicates)current.duplicates;
+    config->exclude_weak = current.duplicates_exclude_weak;
+    dedup->mode = (enum fs_dedup_mode)current.duplicate_mode;
+    dedup->capacity = current.duplicate_window_us > WIDE_US ? FRAMES_WIDE : FRAMES;
+    if (current.duplicate_window_us)
+        dedup->exact_window_ns = dedup->routed_window_ns = current.duplicate_window_us * (uint64_t)1000;
+}
+
+static const enum_val_t timeouts[] = {
+    {"flowscope", "flowscope", 0}, {"zeek", "zeek", 1}, {"suricata", "suricata", 2}, {NULL, NULL, 0}};
+
+static void configure_timeouts(struct fs_tracker_config *tracker) {
     const uint64_t second = 1000000000;
-    struct fs_tracker_config *tracker = &config->tracker;
+    if (current.timeouts_like) {
+        (void)fs_timeouts_like(tracker, timeouts[current.timeouts_like].name);
+        return;
+    }
     tracker->timeout_ns[FS_TIMEOUT_TCP] = current.timeout_tcp * second;
     tracker->timeout_ns[FS_TIMEOUT_UDP] = current.timeout_udp * second;
     tracker->timeout_ns[FS_TIMEOUT_OTHER] = current.timeout_other * second;
+}
+
+void fs_prefs_configure(struct fs_pipeline_config *config) {
+    struct fs_tracker_config *tracker = &config->tracker;
+    configure_timeouts(tracker);
     tracker->max_flows = current.max_flows;
     tracker->roles_by_syn = current.roles_by_syn;
     config->reassemble = current.reassemble;
     fs_prefs_configure_reassembly(&config->reassembly);
+    configure_duplicates(config);
 }
 
 static const enum_val_t overlap_policies[] = {
@@ -82,7 +109,7 @@ static const enum_val_t overlap_policies[] = {
 static void register_reassembly(module_t *module) {
     prefs_register_bool_preference(
         module, "reassemble", "Put TCP streams together",
-        "Class segments, find gaps and conflicting overlaps, and follow streams. Costs about 1 % of the time that "
+        "Class segments, find gaps and conflicting overlaps, and follow streams. Costs about 4 % of the time that "
         "tshark "
         "takes without a tree, and 256 bytes for each side of a live flow that sends data, besides what waits for "
         "missing segments.",
@@ -111,6 +138,54 @@ static void register_reassembly(module_t *module) {
         "and the frame that is repeated is named. At most this much memory for each side that sends, and 32 MiB in "
         "all.",
         10, &edited.overlap_history);
+}
+
+static void register_records(module_t *module) {
+    prefs_register_enum_preference(
+        module, "timeouts_like", "Timeouts like those of",
+        "Flows end by silence as they do in this system, so that records can be compared with its own. The idle "
+        "timeouts of TCP, UDP and other flows hold only with flowscope. Costs nothing.",
+        &edited.timeouts_like, timeouts, FALSE);
+    prefs_register_uint_preference(module, "community_id_seed", "Seed of the Community ID (0 to 65535)",
+                                   "The site's seed: Community IDs of different seeds are different. Costs nothing.",
+                                   10, &edited.community_id_seed);
+}
+
+static const enum_val_t duplicate_choices[] = {{"mark", "mark", FS_DUPLICATES_MARK},
+                                               {"exclude", "exclude", FS_DUPLICATES_EXCLUDE},
+                                               {"ignore", "ignore", FS_DUPLICATES_IGNORE},
+                                               {NULL, NULL, 0}};
+
+static const enum_val_t duplicate_modes[] = {
+#define MODE(symbol, value, name) {name, name, symbol},
+    FS_DEDUP_MODE_MAP(MODE)
+#undef MODE
+        {NULL, NULL, 0}};
+
+static void register_duplicates(module_t *module) {
+    prefs_register_enum_preference(
+        module, "duplicates", "Copies of frames are",
+        "What becomes of frames that were captured twice (docs/duplicates.md): marked and counted in their flows, but "
+        "not taken for retransmissions; excluded from flows, on strong evidence; or not looked for. Looking costs "
+        "about 4 % of the time that tshark takes without a tree, 1.3 MB, and 32 bytes for each copy; marking 32 bytes "
+        "more for each live flow.",
+        &edited.duplicates, duplicate_choices, FALSE);
+    prefs_register_enum_preference(
+        module, "duplicate_mode", "Frames are copies if they are equal",
+        "Exact: in all bytes. Routed: in the innermost IP packet, but for what routers change. Rewritten: also but for "
+        "what TCP middleboxes change. The latter two cost "
+        "about 1 % more, and 3 MB.",
+        &edited.duplicate_mode, duplicate_modes, FALSE);
+    prefs_register_uint_preference(
+        module, "duplicate_window_us", "Copies are at most this far apart (microseconds; 0: as the mode wants)",
+        "By default 1000 for exact, 10000 for routed and rewritten copies. The wider, the more repetitions of senders "
+        "are taken for copies. Above 10000, the memory is four times as much; time costs nothing.",
+        10, &edited.duplicate_window_us);
+    prefs_register_bool_preference(
+        module, "duplicates_exclude_weak", "Exclude copies on weak evidence too",
+        "With duplicates:exclude, frames that the sender may have sent twice (acknowledgements, most of IPv6, the "
+        "first packets of a pair of addresses) are left out too. Costs nothing, but repetitions may be lost.",
+        &edited.duplicates_exclude_weak);
 }
 
 void fs_prefs_register(int proto) {
@@ -163,12 +238,14 @@ void fs_prefs_register(int proto) {
         "Frames after this one are counted into their flows, but have no flowscope fields. 24 bytes a frame.", 10,
         &edited.max_frames);
     register_reassembly(module);
-    prefs_register_bool_preference(module, "sessions", "Read the messages of HTTP, TLS and DNS",
-                                   "Requests and responses, their links and times, names and fingerprints. Costs about "
-                                   "3 % of the time that tshark "
-                                   "takes, and nothing where only tables are asked for that do not show messages.",
-                                   &edited.sessions);
+    prefs_register_bool_preference(
+        module, "sessions", "Read the messages of HTTP, TLS and DNS",
+        "Requests and responses, their links and times, names and fingerprints. Costs about "
+        "7 % of the time that tshark takes, and nothing where only tables are asked for that do not show messages.",
+        &edited.sessions);
     prefs_register_uint_preference(module, "max_messages", "Messages to remember",
                                    "Messages after this many are counted as not kept. About 300 bytes a message.", 10,
                                    &edited.max_messages);
+    register_records(module);
+    register_duplicates(module);
 }

@@ -11,6 +11,7 @@ struct fs_prefs {
     fs_bool track;
     fs_bool key_vlan, key_tunnel, key_interface;
     fs_bool roles_by_syn;
+    int timeouts_like;                                /* 0: as the three below say */
     unsigned timeout_tcp, timeout_udp, timeout_other; /* seconds */
     unsigned max_flows, max_frames;
     fs_bool sessions;
@@ -20,6 +21,11 @@ struct fs_prefs {
     unsigned reassembly_side_limit, reassembly_limit; /* bytes */
     unsigned reassembly_deadline;                     /* milliseconds; 0: none */
     unsigned overlap_history;                         /* bytes a side */
+    unsigned community_id_seed;
+    int duplicates;               /* enum fs_duplicates */
+    int duplicate_mode;           /* enum fs_dedup_mode */
+    unsigned duplicate_window_us; /* 0: the mode's */
+    fs_bool duplicates_exclude_weak;
 };
 
 void fs_prefs_register(int proto);

@@ -2,6 +2,7 @@
 #include "stats.h"
 
 #include "argument.h"
+#include "duplicates.h"
 #include "store.h"
 #include "table.h"
 #include "tap.h"
@@ -78,6 +79,9 @@ struct summary {
     uint64_t anomalies[FS_ANOMALY_COUNT];
     uint64_t retransmissions, retransmitted_bytes;
     uint64_t segments[FS_SEGMENT_COUNT];
+    uint64_t excluded;         /* frames */
+    uint64_t forgotten_frames; /* of files that were closed */
+    struct fs_duplicate_totals duplicates;
     GArray *seen;             /* uint8_t, by flow id */
     struct flow_totals flows; /* of flows that will not change any more */
 };
@@ -148,6 +152,12 @@ static void add_frame(struct summary *summary, const packet_info *pinfo, const s
                       bool settled) {
     summary->frames++;
     summary->frame_bytes += pinfo->fd->pkt_len;
+    if (frame->duplicate)
+        fs_duplicates_add(&summary->duplicates, frame->duplicate);
+    if (frame->duplicate && frame->duplicate->treatment == FS_DUPLICATE_EXCLUDED) {
+        summary->excluded++;
+        return;
+    }
     if (frame->count)
         summary->tracked++;
     else if (frame->reject)
@@ -177,7 +187,7 @@ static void add_seen_flows(struct flow_totals *totals, const GArray *seen) {
 
 /* ---- lines ---- */
 
-enum unit { COUNT, MILLISECONDS /* value in ns */ };
+enum unit { COUNT, MILLISECONDS /* value in ns */, PERCENT /* value in hundredths */ };
 
 /* Where the lines go: standard output, or the rows of a dialog. */
 struct output {
@@ -190,6 +200,8 @@ enum { VALUE_TEXT = 32 };
 static void write_value(char *text, uint64_t value, enum unit unit) {
     if (unit == COUNT)
         snprintf(text, VALUE_TEXT, "%" PRIu64, value);
+    else if (unit == PERCENT)
+        snprintf(text, VALUE_TEXT, "%" PRIu64 ".%02u", value / 100, (unsigned)(value % 100));
     else
         snprintf(text, VALUE_TEXT, "%" PRIu64 ".%03u", value / 1000000, (unsigned)(value % 1000000 / 1000));
 }
@@ -225,6 +237,7 @@ static void put_frames(const struct output *output, const struct summary *summar
     put(output, "Frames", "tracked", summary->tracked);
     put_if(output, "Frames", "with carrier and carried packet", summary->carried);
     put(output, "Frames", "untracked", untracked);
+    put_if(output, "Frames", "excluded duplicates", summary->excluded);
     for (int reason = 1; reason < FS_REJECT_COUNT; reason++)
         put_if(output, "Untracked frames", fs_reject_text(reason), summary->untracked[reason]);
     put_if(output, "Untracked frames", "of no flow, or not remembered (preference max_frames)", summary->unknown);
@@ -275,7 +288,28 @@ static void put_streams(const struct output *output, const struct summary *summa
     put_if(output, "TCP streams", "dropped bytes (limits, windows, after the end)", streams->dropped_bytes);
 }
 
-static void put_all(const struct output *output, const struct summary *summary, const struct flow_totals *flows) {
+static void put_duplicate_line(void *user, const char *name, uint64_t value) {
+    put(user, "Duplicates", name, value);
+}
+
+static void put_pair_line(void *user, const char *name, uint64_t value) {
+    put(user, "Duplicates by where first and copy were captured", name, value);
+}
+
+static void put_duplicates(struct output *output, const struct summary *summary) {
+    const struct fs_duplicate_totals *totals = &summary->duplicates;
+    fs_duplicates_each_treatment(totals, put_duplicate_line, output);
+    put_if(output, "Duplicates", "frames whose copies may be missed: the window is too wide",
+           summary->forgotten_frames + fs_store_forgotten_frames());
+    if (!totals->count)
+        return;
+    output->line(output->user, "Duplicates", "share of frames [%]", totals->count * 10000 / summary->frames, PERCENT);
+    if (fs_duplicates_are_many(totals, summary->frames))
+        put(output, "Duplicates", "so many disturb: see the preference flowscope.duplicates", totals->count);
+    fs_duplicates_each_pair(totals, put_pair_line, output);
+}
+
+static void put_all(struct output *output, const struct summary *summary, const struct flow_totals *flows) {
     put_frames(output, summary);
     put_flows(output, flows);
     put(output, "TCP", "retransmitted segments", summary->retransmissions);
@@ -284,6 +318,7 @@ static void put_all(const struct output *output, const struct summary *summary, 
     put_streams(output, summary, &flows->streams);
     for (unsigned bit = 0; bit < FS_ANOMALY_COUNT; bit++)
         put_if(output, "Anomalies", fs_anomaly_text(1U << bit), summary->anomalies[bit]);
+    put_duplicates(output, summary);
 }
 
 /* ---- tshark: text ---- */
@@ -304,6 +339,7 @@ void fs_stats_keep(void) {
         struct summary *summary = at->data;
         add_seen_flows(&summary->flows, summary->seen);
         g_array_set_size(summary->seen, 0);
+        summary->forgotten_frames += fs_store_forgotten_frames();
     }
 }
 
@@ -467,6 +503,8 @@ static tap_packet_status gui_frame(void *data, packet_info *pinfo, epan_dissect_
     struct gui_output gui = {table, state->values, 0};
     struct output output = {gui_line, &gui};
     put_all(&output, summary, &summary->flows);
+    fs_table_shorten(table, gui.row);
+    g_array_set_size(state->values, gui.row);
     return TAP_PACKET_REDRAW;
 }
 

@@ -22,12 +22,13 @@ struct more_entry {
 /* A flow is live in the tracker, or a copy here, or forgotten. */
 struct flow_entry {
     void *packed;
-    uint64_t turn_ns; /* of the initiator's last payload, if the responder has not answered it */
-    uint32_t number;  /* in the tracker, while it is live */
-    int app;          /* protocol of Wireshark; 0: none yet */
-    uint8_t tries;    /* packets that gave none */
-    uint8_t session;  /* enum fs_session_protocol, once there was a message */
-    bool is_turn;     /* turn_ns holds */
+    uint64_t turn_ns;           /* of the initiator's last payload, if the responder has not answered it */
+    uint32_t number;            /* in the tracker, while it is live */
+    int app;                    /* protocol of Wireshark; 0: none yet */
+    uint8_t tries;              /* packets that gave none */
+    uint8_t session;            /* enum fs_session_protocol, once there was a message */
+    bool is_turn;               /* turn_ns holds */
+    uint16_t vlan[FS_VLAN_MAX]; /* while it is live: afterwards it is among the facts */
 };
 
 static struct {
@@ -35,12 +36,19 @@ static struct {
     GPtrArray *frames;            /* chunks of struct fs_record, by frame number: the first packet */
     GArray *more;                 /* struct more_entry: further packets */
     GArray *sparse[SPARSE_COUNT]; /* struct side_entry */
-    GArray *flows;                /* struct flow_entry, by id */
-    GArray *ended;                /* uint32_t: ids in the order of their ends */
-    guint forgotten;              /* how many of these are */
-    GArray *turns;                /* struct fs_turn */
-    uint64_t start_ns;
+    GArray *duplicates;           /* struct fs_duplicate, by frame */
+    struct fs_duplicate latest;   /* of the frame that is being run; frame 0: nothing was found */
+    struct fs_dedup_pair pairs[FS_DEDUP_PAIRS];
+    uint32_t pair_count;
+    uint64_t compared, duplicate_count; /* frames */
+    uint32_t many_duplicates;
+    GArray *flows;   /* struct flow_entry, by id */
+    GArray *ended;   /* uint32_t: ids in the order of their ends */
+    guint forgotten; /* how many of these are */
+    GArray *turns;   /* struct fs_turn */
+    uint64_t start_ns, latest_ns;
     uint32_t frame; /* that is being run */
+    uint32_t last_frame;
     bool started;
     bool finishing;
 } store;
@@ -55,19 +63,26 @@ static void forget_oldest(void) {
     entry->packed = NULL;
 }
 
-static bool live_facts(uint32_t number, struct fs_flow_facts *facts) {
-    if (fs_tracker_flow_info(fs_pipeline_tracker(store.pipeline), number, &facts->info) != FS_OK)
+static bool live_facts(const struct flow_entry *entry, struct fs_flow_facts *facts) {
+    memset(facts, 0, sizeof *facts); /* it is packed as bytes */
+    if (fs_tracker_flow_info(fs_pipeline_tracker(store.pipeline), entry->number, &facts->info) != FS_OK)
         return false;
-    for (unsigned side = 0; side < 2; side++) {
-        if (fs_pipeline_stream_info(store.pipeline, number, (enum fs_side)side, &facts->stream[side]) == FS_OK)
-            facts->info.tcp[side].retransmissions = (uint32_t)facts->stream[side].retransmissions;
-    }
+    for (unsigned side = 0; side < 2; side++)
+        facts->has_stream[side] =
+            fs_pipeline_stream_info(store.pipeline, entry->number, (enum fs_side)side, &facts->stream[side]) == FS_OK;
+    memcpy(facts->vlan, entry->vlan, sizeof facts->vlan);
     return true;
+}
+
+static fs_end_sink end_sink;
+
+void fs_store_set_end_sink(fs_end_sink new_sink) {
+    end_sink = new_sink;
 }
 
 static void on_event(struct fs_tracker *tracker, const struct fs_event *event, void *user _U_) {
     if (event->kind == FS_EVENT_STARTED) {
-        struct flow_entry entry = {.number = event->flow};
+        struct flow_entry entry = {.number = event->flow, .vlan = {event->packet->vlan[0], event->packet->vlan[1]}};
         g_array_append_val(store.flows, entry);
         return;
     }
@@ -76,7 +91,9 @@ static void on_event(struct fs_tracker *tracker, const struct fs_event *event, v
         return;
     struct flow_entry *entry = &g_array_index(store.flows, struct flow_entry, id);
     struct fs_flow_facts facts;
-    (void)live_facts(event->flow, &facts);
+    (void)live_facts(entry, &facts);
+    if (end_sink)
+        end_sink(&facts);
     entry->packed = fs_pack(&facts);
     entry->number = FS_NO_NUMBER;
     g_array_append_val(store.ended, id);
@@ -89,7 +106,7 @@ uint32_t fs_store_flow_count(void) {
     return store.pipeline ? store.flows->len : 0;
 }
 
-bool fs_store_flow(uint64_t id, struct fs_flow_facts *facts) {
+bool fs_store_tracked(uint64_t id, struct fs_flow_facts *facts) {
     if (!store.pipeline || id >= store.flows->len)
         return false;
     const struct flow_entry *entry = &g_array_index(store.flows, struct flow_entry, id);
@@ -97,8 +114,18 @@ bool fs_store_flow(uint64_t id, struct fs_flow_facts *facts) {
         fs_unpack(entry->packed, facts);
         return true;
     }
-    if (!live_facts(entry->number, facts))
+    return live_facts(entry, facts);
+}
+
+bool fs_store_flow(uint64_t id, struct fs_flow_facts *facts) {
+    if (!fs_store_tracked(id, facts))
         return false;
+    for (unsigned side = 0; side < 2; side++) {
+        if (facts->has_stream[side])
+            facts->info.tcp[side].retransmissions = (uint32_t)facts->stream[side].retransmissions;
+    }
+    if (facts->info.end != FS_END_LIVE)
+        return true;
     /* The tombstone of a connection is in the tracker for a while, but the user's question is answered. */
     if (facts->info.state == FS_STATE_CLOSED)
         facts->info.end = FS_END_FIN;
@@ -198,14 +225,24 @@ const struct fs_turn *fs_store_turn(guint i) {
     return &g_array_index(store.turns, struct fs_turn, i);
 }
 
-void fs_store_set_start(uint64_t time_ns) {
+void fs_store_note_frame(uint32_t frame, uint64_t time_ns) {
     if (!store.started)
         store.start_ns = time_ns;
     store.started = true;
+    store.latest_ns = time_ns > store.latest_ns ? time_ns : store.latest_ns;
+    store.last_frame = frame > store.last_frame ? frame : store.last_frame;
 }
 
 uint64_t fs_store_start_ns(void) {
     return store.start_ns;
+}
+
+uint64_t fs_store_latest_ns(void) {
+    return store.latest_ns;
+}
+
+uint32_t fs_store_last_frame(void) {
+    return store.last_frame;
 }
 
 /* ---- life ---- */
@@ -216,6 +253,7 @@ void fs_store_open(void) {
     store.more = g_array_new(FALSE, FALSE, sizeof(struct more_entry));
     for (unsigned i = 0; i < SPARSE_COUNT; i++)
         store.sparse[i] = g_array_new(FALSE, FALSE, sizeof(struct side_entry));
+    store.duplicates = g_array_new(FALSE, FALSE, sizeof(struct fs_duplicate));
     store.flows = g_array_new(FALSE, FALSE, sizeof(struct flow_entry));
     store.ended = g_array_new(FALSE, FALSE, sizeof(uint32_t));
     store.turns = g_array_new(FALSE, FALSE, sizeof(struct fs_turn));
@@ -229,6 +267,7 @@ void fs_store_begin(bool sessions) {
     fs_pipeline_config_defaults(&config);
     fs_prefs_configure(&config);
     config.tracker.seed = (uint64_t)g_random_int() << 32 | g_random_int() | 1;
+    config.dedup.seed = (uint64_t)g_random_int() << 32 | g_random_int() | 1;
     config.tracker.events = 1U << FS_EVENT_STARTED | 1U << FS_EVENT_ENDED;
     config.tracker.on_event = on_event;
     config.on_stream = on_stream;
@@ -249,6 +288,7 @@ void fs_store_close(void) {
     g_array_free(store.turns, TRUE);
     for (unsigned i = 0; i < SPARSE_COUNT; i++)
         g_array_free(store.sparse[i], TRUE);
+    g_array_free(store.duplicates, TRUE);
     g_array_free(store.more, TRUE);
     g_ptr_array_free(store.frames, TRUE);
     memset(&store, 0, sizeof store);
@@ -260,7 +300,7 @@ bool fs_store_is_open(void) {
 
 /* ---- sparse values ---- */
 
-/* Both kinds of entry begin with the frame. */
+/* All kinds of entry begin with the frame. */
 static uint32_t entry_frame(GArray *array, guint i) {
     uint32_t frame;
     memcpy(&frame, array->data + (size_t)i * g_array_get_element_size(array), sizeof frame);
@@ -416,16 +456,115 @@ static void remember(uint32_t frame, unsigned n, const struct fs_seen *seen, uin
     link_previous(frame, &seen->record);
 }
 
+/* ---- duplicates ---- */
+
+bool fs_store_compares(void) {
+    return store.pipeline && fs_prefs()->duplicates != FS_DUPLICATES_IGNORE;
+}
+
+bool fs_store_remembers(uint32_t frame) {
+    unsigned limit = fs_prefs()->max_frames;
+    return !limit || frame <= limit;
+}
+
+static enum fs_treatment treatment_of(const struct fs_dedup_result *result, bool treated) {
+    if (result->withheld)
+        return FS_DUPLICATE_WITHHELD;
+    if (!treated)
+        return FS_DUPLICATE_KEPT;
+    return fs_prefs()->duplicates == FS_DUPLICATES_EXCLUDE ? FS_DUPLICATE_EXCLUDED : FS_DUPLICATE_MARKED;
+}
+
+/* A row never changes, but for its count: copying all statistics is for new ones. */
+static void learn_pair(uint8_t row) {
+    struct fs_pipeline_stats stats;
+    if (row < store.pair_count || row == FS_DEDUP_PAIRS)
+        return;
+    fs_pipeline_get_stats(store.pipeline, &stats);
+    memcpy(store.pairs, stats.dedup.pairs, sizeof store.pairs);
+    store.pair_count = (uint32_t)stats.dedup.pair_count;
+}
+
+static void note_many(uint32_t frame) {
+    if (!store.many_duplicates && store.compared >= FS_MANY_FRAMES &&
+        store.duplicate_count * 100 > store.compared * FS_MANY_PERCENT)
+        store.many_duplicates = frame;
+}
+
+void fs_store_compare(const struct fs_dedup_frame *frame) {
+    struct fs_dedup_result result;
+    bool treated = fs_pipeline_duplicate(store.pipeline, frame, &result) == 1;
+    bool duplicate = result.verdict == FS_DEDUP_DUPLICATE;
+    store.latest.frame = 0;
+    store.compared++;
+    store.duplicate_count += duplicate;
+    note_many(frame->frame);
+    if (!duplicate && !result.withheld)
+        return;
+    store.latest = (struct fs_duplicate){.frame = frame->frame,
+                                         .original = result.original,
+                                         .delta_ns = result.delta_ns,
+                                         .previous = result.previous,
+                                         .hops = result.hops,
+                                         .differences = result.differences,
+                                         .mode = result.mode,
+                                         .evidence = result.evidence,
+                                         .grounds = result.grounds,
+                                         .pair = result.pair,
+                                         .treatment = (uint8_t)treatment_of(&result, treated)};
+    if (duplicate)
+        learn_pair(result.pair);
+}
+
+const struct fs_duplicate *fs_store_duplicate(uint32_t frame) {
+    if (!store.pipeline)
+        return NULL;
+    if (store.latest.frame == frame)
+        return &store.latest;
+    GArray *array = store.duplicates;
+    if (!array->len || entry_frame(array, array->len - 1) < frame)
+        return NULL;
+    const struct fs_duplicate *entry = &g_array_index(array, struct fs_duplicate, first_entry(array, frame));
+    return entry->frame == frame ? entry : NULL;
+}
+
+bool fs_store_duplicate_pair(uint8_t row, struct fs_dedup_pair *pair) {
+    if (row >= store.pair_count)
+        return false;
+    *pair = store.pairs[row];
+    return true;
+}
+
+uint32_t fs_store_many_duplicates(void) {
+    return store.many_duplicates;
+}
+
+uint64_t fs_store_forgotten_frames(void) {
+    struct fs_pipeline_stats stats;
+    if (!fs_store_compares())
+        return 0;
+    fs_pipeline_get_stats(store.pipeline, &stats);
+    return stats.dedup.evictions_in_window;
+}
+
+static void remember_duplicate(uint32_t frame) {
+    truncate_from(store.duplicates, frame);
+    if (store.latest.frame == frame)
+        g_array_append_val(store.duplicates, store.latest);
+}
+
+/* ---- records ---- */
+
 /* Room for the frame's record; false if it is not to have one. */
 static bool make_room(uint32_t frame) {
-    unsigned limit = fs_prefs()->max_frames;
-    if (limit && frame > limit)
+    if (!fs_store_remembers(frame))
         return false;
     while (frame >> CHUNK_SHIFT >= store.frames->len)
         g_ptr_array_add(store.frames, g_new0(struct fs_record, CHUNK));
     truncate_from(store.more, frame);
     for (unsigned i = 0; i < SPARSE_COUNT; i++)
         truncate_from(store.sparse[i], frame);
+    remember_duplicate(frame);
     memset(place_of(frame), 0, sizeof(struct fs_record));
     return true;
 }

@@ -62,6 +62,37 @@ struct fs_seen {
     const struct fs_packet *packet; /* NULL if this dissection did not reach it */
 };
 
+/* What the search for duplicates found out about a frame. */
+enum fs_treatment {
+    FS_DUPLICATE_MARKED,
+    FS_DUPLICATE_EXCLUDED,
+    FS_DUPLICATE_KEPT,     /* weak evidence, and only strong evidence excludes */
+    FS_DUPLICATE_WITHHELD, /* equal, but no duplicate: struct fs_dedup_result */
+    FS_TREATMENT_COUNT
+};
+
+/* As in struct fs_dedup_result, but for the treatment. */
+struct fs_duplicate {
+    uint32_t frame;
+    uint32_t original;
+    int64_t delta_ns;
+    uint32_t previous;
+    int16_t hops;
+    uint16_t differences;
+    uint8_t mode;
+    uint8_t evidence;
+    uint8_t grounds;
+    uint8_t pair;
+    uint8_t treatment; /* enum fs_treatment */
+};
+
+_Static_assert(sizeof(struct fs_duplicate) == 32, "the cost of a duplicate");
+
+/* Whether the packet is in its flow's counters: what ICMP errors quote is not, nor are excluded duplicates. */
+static inline bool fs_record_is_counted(const struct fs_record *record) {
+    return !(record->bits & FS_RECORD_QUOTED) && record->packet;
+}
+
 /* Open with the file, close before it goes. */
 void fs_store_open(void);
 /* Before each frame of the first pass: the first one says whether messages are wanted. */
@@ -75,6 +106,22 @@ bool fs_store_is_open(void);
 unsigned fs_store_frame(const struct fs_packet *packets, unsigned count, const int *parents, struct fs_seen *seen);
 /* First pass: a frame without a packet that can be tracked. */
 void fs_store_untracked(uint32_t frame, int reject, uint32_t wire_len);
+
+/* First pass, before either of these: compare the frame with those before it. What is found is remembered with it. */
+void fs_store_compare(const struct fs_dedup_frame *frame);
+/* Whether they are to be compared. */
+bool fs_store_compares(void);
+/* What was found about the frame, in any pass; NULL if nothing was. */
+const struct fs_duplicate *fs_store_duplicate(uint32_t frame);
+/* A row of the table of fs_dedup_stats; false for the row of all others. Its count is not set. */
+bool fs_store_duplicate_pair(uint8_t row, struct fs_dedup_pair *pair);
+/* The frame with which duplicates became many, or 0: FS_MANY_PERCENT of at least FS_MANY_FRAMES. */
+enum { FS_MANY_PERCENT = 20, FS_MANY_FRAMES = 100 };
+uint32_t fs_store_many_duplicates(void);
+/* Frames that were forgotten while the window covered them: copies of them were missed. */
+uint64_t fs_store_forgotten_frames(void);
+/* False for frames past the preference max_frames. */
+bool fs_store_remembers(uint32_t frame);
 
 /* Later passes: how many packets of the frame are remembered, and what: `seen` has room for them. `packets` are those
  * that the running dissection reached. */
@@ -97,6 +144,9 @@ uint32_t fs_store_flow_count(void);
 
 /* The flow as it is now; false if it was forgotten. */
 bool fs_store_flow(uint64_t id, struct fs_flow_facts *facts);
+/* The same as the tracker has it, for records: retransmissions are counted by sequence number alone, and a connection
+ * whose tombstone still waits for late packets is live. */
+bool fs_store_tracked(uint64_t id, struct fs_flow_facts *facts);
 
 /* Offset in its stream of a TCP segment's first payload byte; false if it has none, or lies before the stream. */
 bool fs_store_offset(uint32_t frame, unsigned n, const struct fs_seen *seen, uint64_t *offset);
@@ -125,8 +175,16 @@ void fs_store_set_sink(fs_stream_sink sink);
 /* End all flows: nothing comes any more. */
 void fs_store_finish(void);
 
-/* Time of the first frame, for relative times: set once. */
-void fs_store_set_start(uint64_t time_ns);
+/* Whoever writes records: called when a flow ends, with what fs_store_tracked() says. Only one; NULL: none. */
+typedef void (*fs_end_sink)(const struct fs_flow_facts *facts);
+void fs_store_set_end_sink(fs_end_sink sink);
+
+/* A frame is being dissected, tracked or not. */
+void fs_store_note_frame(uint32_t frame, uint64_t time_ns);
+/* Time of the frame that was noted first, for relative times. */
 uint64_t fs_store_start_ns(void);
+/* The latest time, and the greatest number. */
+uint64_t fs_store_latest_ns(void);
+uint32_t fs_store_last_frame(void);
 
 #endif

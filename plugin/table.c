@@ -127,6 +127,21 @@ STREAM(conflict_i, FS_INITIATOR, conflict_bytes)
 STREAM(conflict_r, FS_RESPONDER, conflict_bytes)
 #undef STREAM
 
+static void write_duplicates(const struct fs_row *row, enum fs_side side, char *cell) {
+    if (fs_prefs()->duplicates == FS_DUPLICATES_MARK)
+        number(cell, row->facts.info.side[side].duplicates);
+    else
+        (void)g_strlcpy(cell, "-", FS_CELL);
+}
+
+static void write_duplicates_i(const struct fs_row *row, char *cell) {
+    write_duplicates(row, FS_INITIATOR, cell);
+}
+
+static void write_duplicates_r(const struct fs_row *row, char *cell) {
+    write_duplicates(row, FS_RESPONDER, cell);
+}
+
 static void write_history(const struct fs_row *row, char *cell) {
     (void)g_strlcpy(cell, row->facts.info.history[0] ? row->facts.info.history : "-", FS_CELL);
 }
@@ -172,6 +187,8 @@ const struct fs_column fs_flow_columns[] = {
     {"Retrans<", true, false, write_retransmissions_r},
     {"Retrans>[B]", true, false, write_retransmitted_i},
     {"Retrans<[B]", true, false, write_retransmitted_r},
+    {"Dup>", true, false, write_duplicates_i},
+    {"Dup<", true, false, write_duplicates_r},
     {"OutOfOrder>[B]", true, false, write_out_of_order_i},
     {"OutOfOrder<[B]", true, false, write_out_of_order_r},
     {"Gap>[B]", true, false, write_gap_i},
@@ -218,13 +235,18 @@ void fs_table_set_item(stat_tap_table_item_type *item, bool number, const char *
     }
 }
 
-void fs_table_clear(stat_tap_table *table) {
-    for (guint row = 0; row < table->num_elements; row++) {
+void fs_table_shorten(stat_tap_table *table, guint rows) {
+    while (table->num_elements > rows) {
+        guint row = table->num_elements - 1;
         for (guint column = 0; column < table->num_fields; column++)
             fs_table_free_item(table, row, column, stat_tap_get_field_data(table, row, column));
         g_free(table->elements[row]);
+        table->num_elements = row;
     }
+}
+
+void fs_table_clear(stat_tap_table *table) {
+    fs_table_shorten(table, 0);
     g_free(table->elements);
     table->elements = NULL;
-    table->num_elements = 0;
 }

@@ -35,5 +35,7 @@ void fs_table_set_item(stat_tap_table_item_type *item, bool number, const char *
 /* A dialog's table: free what a cell holds (the scratch value stays), and take all rows out. */
 void fs_table_free_item(stat_tap_table *table, guint row, guint column, stat_tap_table_item_type *item);
 void fs_table_clear(stat_tap_table *table);
+/* Take out those behind the first `rows`. */
+void fs_table_shorten(stat_tap_table *table, guint rows);
 
 #endif

@@ -20,7 +20,7 @@ bool fs_tap_is_listened_to(void) {
 void fs_tap_queue(packet_info *pinfo, const struct fs_seen *seen, unsigned count, int reject) {
     if (have_tap_listener(packet_tap)) {
         for (unsigned n = 0; n < count; n++) {
-            if (!(seen[n].record.bits & FS_RECORD_QUOTED))
+            if (fs_record_is_counted(&seen[n].record))
                 tap_queue_packet(packet_tap, pinfo, &seen[n]);
         }
     }
@@ -30,5 +30,6 @@ void fs_tap_queue(packet_info *pinfo, const struct fs_seen *seen, unsigned count
     frame->reject = reject;
     frame->count = count;
     frame->packets = seen;
+    frame->duplicate = fs_store_duplicate(pinfo->num);
     tap_queue_packet(frame_tap, pinfo, frame);
 }

@@ -7,11 +7,12 @@
 #include "store.h"
 
 /* Records live as long as their frame is being dissected. That of the tap "flowscope" is a struct fs_seen, whose
- * packets quoted in ICMP errors are left out; that of "flowscope_frame" is this. */
+ * packets quoted in ICMP errors and excluded duplicates are left out; that of "flowscope_frame" is this. */
 struct fs_tap_frame {
     int reject; /* enum fs_reject, if it belongs to no flow */
     unsigned count;
     const struct fs_seen *packets;
+    const struct fs_duplicate *duplicate; /* NULL if it equals no other */
 };
 
 void fs_tap_register(void);

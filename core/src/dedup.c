@@ -348,11 +348,14 @@ static bool is_verified(struct fs_dedup *dedup, const struct candidate *candidat
     return true;
 }
 
-static unsigned grounds(const struct fs_dedup *dedup, const struct candidate *candidate, int mode, uint64_t apart) {
+static unsigned grounds(const struct fs_dedup *dedup, const struct candidate *candidate, int mode, uint32_t place,
+                        uint64_t apart) {
     if (!candidate->view.ip)
         return 0;
+    uint8_t sent = mode == FS_DEDUP_EXACT ? fs__dedup_dont_fragment(&candidate->view)
+                                          : dedup->packets[place].facts.sent_dont_fragment;
     unsigned found =
-        fs__senders_grounds(&dedup->senders, &dedup->hasher, &candidate->view, (enum fs_dedup_mode)mode, apart);
+        fs__senders_grounds(&dedup->senders, &dedup->hasher, &candidate->view, sent, (enum fs_dedup_mode)mode, apart);
     if (apart <= dedup->config.prompt_ns && dedup->fine_clock && dedup->config.prompt_ns &&
         fs__dedup_awaits_reply(&candidate->view))
         found |= FS_DEDUP_BY_DELAY;
@@ -392,7 +395,7 @@ static bool judge(struct fs_dedup *dedup, const struct candidate *candidate, int
     }
     if (!is_verified(dedup, candidate, mode, place))
         return false;
-    unsigned found = grounds(dedup, candidate, mode, apart);
+    unsigned found = grounds(dedup, candidate, mode, place, apart);
     if (mode != FS_DEDUP_EXACT && !found) {
         dedup->stats.withheld[mode] += !result->withheld;
         if (!result->withheld)
@@ -411,20 +414,22 @@ static bool judge(struct fs_dedup *dedup, const struct candidate *candidate, int
 
 /* ---- statistics ---- */
 
-static void count_pair(struct fs_dedup_stats *stats, const struct fs_dedup_pair *pair) {
+/* Returns the row. */
+static uint8_t count_pair(struct fs_dedup_stats *stats, const struct fs_dedup_pair *pair) {
     for (uint32_t i = 0; i < stats->pair_count; i++) {
         struct fs_dedup_pair *row = &stats->pairs[i];
         if (row->interface_first == pair->interface_first && row->interface_copy == pair->interface_copy &&
             row->vlan_first == pair->vlan_first && row->vlan_copy == pair->vlan_copy && row->hops == pair->hops) {
             row->count += pair->count;
-            return;
+            return (uint8_t)i;
         }
     }
     if (stats->pair_count == FS_DEDUP_PAIRS) {
         stats->pairs_other += pair->count;
-        return;
+        return FS_DEDUP_PAIRS;
     }
-    stats->pairs[stats->pair_count++] = *pair;
+    stats->pairs[stats->pair_count] = *pair;
+    return (uint8_t)stats->pair_count++;
 }
 
 void fs_dedup_stats_add(struct fs_dedup_stats *sum, const struct fs_dedup_stats *other) {
@@ -440,12 +445,12 @@ void fs_dedup_stats_add(struct fs_dedup_stats *sum, const struct fs_dedup_stats 
     sum->evictions += other->evictions;
     sum->evictions_in_window += other->evictions_in_window;
     for (uint32_t i = 0; i < other->pair_count; i++)
-        count_pair(sum, &other->pairs[i]);
+        (void)count_pair(sum, &other->pairs[i]);
     sum->pairs_other += other->pairs_other;
 }
 
 static void count_duplicate(struct fs_dedup *dedup, const struct candidate *candidate, uint32_t place,
-                            const struct fs_dedup_result *result) {
+                            struct fs_dedup_result *result) {
     dedup->stats.duplicates[result->mode][result->evidence]++;
     struct fs_dedup_pair pair = {.count = 1,
                                  .interface_first = dedup->recents[place].interface,
@@ -453,7 +458,7 @@ static void count_duplicate(struct fs_dedup *dedup, const struct candidate *cand
                                  .vlan_copy = fs__dedup_vlan(candidate->frame),
                                  .hops = result->hops};
     pair.vlan_first = result->mode == FS_DEDUP_EXACT ? pair.vlan_copy : dedup->packets[place].facts.vlan;
-    count_pair(&dedup->stats, &pair);
+    result->pair = count_pair(&dedup->stats, &pair);
 }
 
 /* ---- the check ---- */
@@ -480,6 +485,8 @@ enum fs_dedup_verdict fs_dedup_check(struct fs_dedup *dedup, const struct fs_ded
         uint32_t place = *link & (dedup->places - 1);
         if (!result->verdict && judge(dedup, &candidate, mode, place, result)) {
             original = result->original;
+            if (result->mode != FS_DEDUP_EXACT)
+                candidate.facts.sent_dont_fragment = dedup->packets[place].facts.sent_dont_fragment;
             count_duplicate(dedup, &candidate, place, result);
         }
         /* This frame takes its place, so that equal frames make no chain longer. */

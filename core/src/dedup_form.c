@@ -272,7 +272,7 @@ void fs__dedup_facts_init(struct fs__dedup_facts *facts, const struct fs__hasher
         facts->tos = ip[1];
         facts->ttl = ip[8];
         facts->ip_checksum = fs__be16(ip + 10);
-        facts->dont_fragment = ip[6] & 0x40;
+        facts->dont_fragment = facts->sent_dont_fragment = ip[6] & 0x40;
     } else {
         facts->tos = (uint8_t)(fs__be16(ip) >> 4);
         facts->ttl = ip[7];

@@ -31,6 +31,7 @@ struct fs__dedup_facts {
     uint8_t ttl, tos;
     uint8_t tcp_ecn; /* AE and reserved bits above, ECE and CWR below */
     uint8_t dont_fragment;
+    uint8_t sent_dont_fragment; /* of the first frame of its chain of copies */
 };
 
 void fs__ip_view_init(struct fs__ip_view *view, const uint8_t *ip, uint32_t captured);

@@ -21,9 +21,14 @@ enum {
 
 enum kind { KIND_ID = 1, KIND_CLOCK = 2 };
 
-/* Identifications are unique by source, destination and protocol (RFC 791, RFC 6864, 4.2). */
-static uint64_t id_key(const struct fs__hasher *hasher, const struct fs__ip_view *view) {
-    uint64_t variant = KIND_ID << 8 | (view->version == 4 ? view->ip[9] : 0);
+/* Identifications are unique by source, destination and protocol (RFC 791, 2.3; RFC 6864, 4.3), except where
+ * fragmentation is ruled out: then they may be anything (RFC 6864, 4.1), so what one kind does says nothing of the
+ * other. Programs that build their own packets, scanners above all, tend to allow fragmentation; the TCP of a host does
+ * not. */
+static uint64_t id_key(const struct fs__hasher *hasher, const struct fs__ip_view *view, uint8_t dont_fragment) {
+    uint64_t variant = KIND_ID << 8;
+    if (view->version == 4)
+        variant |= view->ip[9] | (uint64_t)dont_fragment << 16;
     return view->version == 4 ? fs__hash_short(hasher, view->ip + 12, 8, variant)
                               : fs__hash_short(hasher, view->ip + 8, 32, variant);
 }
@@ -57,6 +62,10 @@ static struct fs__sender *find_or_make(struct fs__senders *senders, uint64_t key
 }
 
 /* ---- identification ---- */
+
+uint8_t fs__dedup_dont_fragment(const struct fs__ip_view *view) {
+    return view->version == 4 ? view->ip[6] & 0x40 : 0;
+}
 
 /* What a copy has in common with its original wherever it is captured, and another packet hardly. */
 static uint32_t packet_digest(const struct fs__ip_view *view) {
@@ -128,7 +137,7 @@ void fs__senders_note(struct fs__senders *senders, const struct fs__hasher *hash
     uint32_t value;
     senders->frames++;
     if (view->id)
-        note_id(find_or_make(senders, id_key(hasher, view)), view);
+        note_id(find_or_make(senders, id_key(hasher, view, fs__dedup_dont_fragment(view))), view);
     else if (timestamp_of(view, &value))
         note_clock(find_or_make(senders, clock_key(hasher, view)), value, time_ns);
 }
@@ -136,13 +145,14 @@ void fs__senders_note(struct fs__senders *senders, const struct fs__hasher *hash
 void fs__senders_note_repeat(struct fs__senders *senders, const struct fs__hasher *hasher,
                              const struct fs__ip_view *view, uint64_t distance) {
     if (view->id && distance >= REPEAT_NS)
-        find_or_make(senders, id_key(hasher, view))->repeats = true;
+        find_or_make(senders, id_key(hasher, view, fs__dedup_dont_fragment(view)))->repeats = true;
 }
 
 unsigned fs__senders_grounds(const struct fs__senders *senders, const struct fs__hasher *hasher,
-                             const struct fs__ip_view *view, enum fs_dedup_mode mode, uint64_t distance) {
+                             const struct fs__ip_view *view, uint8_t dont_fragment, enum fs_dedup_mode mode,
+                             uint64_t distance) {
     if (view->id) {
-        const struct fs__sender *sender = find(senders, id_key(hasher, view));
+        const struct fs__sender *sender = find(senders, id_key(hasher, view, dont_fragment));
         return sender && sender->advances >= ADVANCES_ENOUGH && !sender->repeats ? FS_DEDUP_BY_ID : 0;
     }
     uint32_t value;

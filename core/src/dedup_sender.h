@@ -38,9 +38,13 @@ void fs__senders_note(struct fs__senders *senders, const struct fs__hasher *hash
 void fs__senders_note_repeat(struct fs__senders *senders, const struct fs__hasher *hasher,
                              const struct fs__ip_view *view, uint64_t distance);
 /* Grounds to take the packet, which came `distance` after or before an equal one, for a copy. By delay is not among
- * them. */
+ * them. `dont_fragment` is that of the first of its copies: middleboxes may have cleared it since. */
 unsigned fs__senders_grounds(const struct fs__senders *senders, const struct fs__hasher *hasher,
-                             const struct fs__ip_view *view, enum fs_dedup_mode mode, uint64_t distance);
+                             const struct fs__ip_view *view, uint8_t dont_fragment, enum fs_dedup_mode mode,
+                             uint64_t distance);
+
+/* IPv4's flag, as it is in the header's byte; 0 in IPv6. */
+uint8_t fs__dedup_dont_fragment(const struct fs__ip_view *view);
 
 /* TCP data or FIN that only a loss would bring again. */
 bool fs__dedup_awaits_reply(const struct fs__ip_view *view);

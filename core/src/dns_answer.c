@@ -110,6 +110,7 @@ static void add_answers(struct line *line, const struct fs_dns_message *message)
     if (!values && !alias)
         add(line, message->marks & FS_DNS_MALFORMED ? "malformed"
                   : message->marks & FS_DNS_CUT     ? "cut short"
+                  : message->flags & FS_DNS_TC      ? "truncated"
                                                     : "no data");
 }
 

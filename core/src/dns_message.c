@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { MEMO = 4, QUESTION_BYTES = 5, RECORD_BYTES = 11, OPCODE_SHIFT = 11, CLASS_TOP = 0x8000 };
+enum { MEMO = 4, QUESTION_BYTES = 5, RECORD_BYTES = 11, OPCODE_SHIFT = 11, CLASS_TOP = 0x8000, WHOLE_MAX = 65535 };
 
 /* Texts of names by where they begin in the message: most owners are pointers to the same few names. */
 struct memo {
@@ -309,7 +309,8 @@ bool fs_dns_decode(struct fs_dns_message *message, struct fs_dns_store *store, c
         message->type = store->records[0].type;
         message->query_class = store->records[0].rr_class;
     }
-    uint64_t whole = missing > UINT64_MAX - length ? UINT64_MAX : length + missing;
+    /* A first fragment does not tell how many bytes follow. */
+    uint64_t whole = missing ? WHOLE_MAX : length;
     return known || is_plausible(message, whole);
 }
 

@@ -439,6 +439,23 @@ static void step(struct fs__http *http, struct fs__http_side *side, struct fs__h
 
 /* ---- gaps ---- */
 
+/* The rest of a start line will not come. What there is of it may be a message yet, if an incomplete one. */
+static void keep_cut_start(struct fs__http *http, unsigned index) {
+    struct fs__http_side *side = &http->side[index];
+    enum fs__http_role role = (enum fs__http_role)http->role[index];
+    if (side->state != FS__HTTP_AT_START_LINE || side->line_used == 0)
+        return;
+    enum fs__http_role is = fs__http_cut_start_line(&side->head, &http->memory, role, side->line, side->line_used);
+    if (is == FS__HTTP_UNKNOWN)
+        return;
+    if (role == FS__HTTP_UNKNOWN)
+        set_roles(http, index, is);
+    side->has_message = true;
+    side->head.header_bytes = side->line_length;
+    if (is == FS__HTTP_SERVER)
+        fs__http_find_request(http, side);
+}
+
 /* A hole inside a body whose framing it does not touch. True if that is all of it. */
 static bool skip_in_body(struct fs__http *http, struct fs__http_side *side, uint64_t length,
                          struct fs__http_moment now) {
@@ -454,7 +471,8 @@ static bool skip_in_body(struct fs__http *http, struct fs__http_side *side, uint
     side->is_incomplete = true;
     side->missing += inside;
     side->body_bytes += inside;
-    side->end = now;
+    if (now.frame) /* else the end of the flow told of the gap, and no packet */
+        side->end = now;
     if (is_open)
         return true;
     side->remaining -= inside;
@@ -470,6 +488,7 @@ static void skip_gap(struct fs__http *http, unsigned index, const struct fs_chun
     struct fs__http_moment now = {chunk->time_ns, chunk->frame};
     if (side->state == FS__HTTP_AT_ENDED || chunk->length == 0 || skip_in_body(http, side, chunk->length, now))
         return;
+    keep_cut_start(http, index);
     fs__http_drop_line(http, side);
     fs__http_lose(http, side);
 }
@@ -553,8 +572,10 @@ static enum fs_parse_result http_feed(void *parser, const struct fs_chunk *chunk
     return verdict(http);
 }
 
-static void end_side(struct fs__http *http, struct fs__http_side *side, bool in_order) {
+static void end_side(struct fs__http *http, unsigned index, bool in_order) {
+    struct fs__http_side *side = &http->side[index];
     fs__http_settle_body(side);
+    keep_cut_start(http, index);
     if (side->has_message) {
         side->is_incomplete |= !in_order || side->state != FS__HTTP_AT_BODY_OPEN;
         fs__http_finish_message(http, side);
@@ -569,7 +590,7 @@ static enum fs_parse_result http_fin(void *parser, enum fs_side side, uint64_t t
     (void)time_ns; /* a message ends with its last byte */
     (void)frame;
     if (!http->is_over && !http->is_refused && http->side[side].state != FS__HTTP_AT_ENDED)
-        end_side(http, &http->side[side], true);
+        end_side(http, side != 0, true);
     return verdict(http);
 }
 
@@ -580,8 +601,9 @@ static void http_end(void *parser, bool reset, uint64_t time_ns, uint32_t frame)
     (void)frame;
     if (http->is_over || http->is_refused)
         return;
-    for (int i = 0; i < 2; i++)
-        end_side(http, fs__http_side_of(http, i == 0 ? FS__HTTP_CLIENT : FS__HTTP_SERVER), false);
+    unsigned first = http->role[0] == FS__HTTP_SERVER; /* the client, if that is known */
+    end_side(http, first, false);
+    end_side(http, !first, false);
     fs__http_report_unanswered(http);
     http->is_over = true;
 }

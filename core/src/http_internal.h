@@ -122,6 +122,11 @@ bool fs__http_is_plausible(enum fs__http_role role, const uint8_t *text, size_t 
 enum fs__http_role fs__http_start_line(struct fs__http_head *head, struct fs__memory *memory, enum fs__http_role role,
                                        const struct fs__http_line *line);
 
+/* The same of the beginning of one whose rest will not come: what is there must be beyond doubt, a whole status, or a
+ * known method and some of a target. */
+enum fs__http_role fs__http_cut_start_line(struct fs__http_head *head, struct fs__memory *memory,
+                                           enum fs__http_role role, const uint8_t *text, size_t length);
+
 /* Where in these bytes, which end a line, a start line begins that may be trusted although nothing is known of what is
  * before it. Returns `length` if nowhere. */
 size_t fs__http_find_start_line(enum fs__http_role role, const uint8_t *text, size_t length);

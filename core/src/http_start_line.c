@@ -125,6 +125,8 @@ bool fs__http_is_plausible(enum fs__http_role role, const uint8_t *text, size_t 
            (role != FS__HTTP_SERVER && is_plausible_request(text, length));
 }
 
+enum { STATUS_BYTES = 12, VERSION_BYTES = 8 }; /* "HTTP/1.1 200", "HTTP/1.1" */
+
 /* ---- reading ---- */
 
 /* "HTTP/" digits ["." digits]; returns how many bytes it takes, 0 if it is none. */
@@ -170,7 +172,7 @@ static bool read_status(struct fs__http_head *head, struct fs__memory *memory, c
     unsigned status = 0;
     for (; digits < 3 && at + digits < length && is_digit(text[at + digits]); digits++)
         status = status * 10 + (unsigned)(text[at + digits] - '0');
-    if (digits == 0)
+    if (digits == 0 || (line->clipped && digits < 3))
         return false;
     size_t end = at + digits;
     if (at != after + 1 || digits != 3 || status < 100 || (end < length && text[end] != ' '))
@@ -258,9 +260,39 @@ enum fs__http_role fs__http_start_line(struct fs__http_head *head, struct fs__me
     return found;
 }
 
-/* ---- finding ---- */
+/* ---- reading what is left of one ---- */
 
-enum { STATUS_BYTES = 12, VERSION_BYTES = 8 }; /* "HTTP/1.1 200", "HTTP/1.1" */
+static bool is_target(const uint8_t *method, size_t method_length, const uint8_t *target, size_t length) {
+    return target[0] == '/' || target[0] == '*' || fs__http_equals(method, method_length, "CONNECT") ||
+           (length > 7 && begins_like(target, length, "http://"));
+}
+
+enum fs__http_role fs__http_cut_start_line(struct fs__http_head *head, struct fs__memory *memory,
+                                           enum fs__http_role role, const uint8_t *text, size_t length) {
+    const struct fs__http_line line = {.text = text, .length = length, .clipped = true};
+    if (role != FS__HTTP_CLIENT && is_plausible_status(text, length)) {
+        head->is_response = read_status(head, memory, &line);
+        return head->is_response ? FS__HTTP_SERVER : FS__HTTP_UNKNOWN;
+    }
+    size_t method = token_length(text, length);
+    if (role == FS__HTTP_SERVER || method == length || !is_known_method(text, method))
+        return FS__HTTP_UNKNOWN;
+    size_t start = skip_blanks(text, length, method), end = start;
+    while (end < length && !fs__http_is_blank(text[end]))
+        end++;
+    if (start == method || start == end || !is_target(text, method, text + start, end - start))
+        return FS__HTTP_UNKNOWN;
+    fs__http_keep(head, memory, FS__HTTP_TEXT_METHOD, text, method);
+    fs__http_keep(head, memory, FS__HTTP_TEXT_TARGET, text + start, end - start);
+    size_t version = skip_blanks(text, length, end);
+    if (end == length)
+        head->flags |= FS_HTTP_TEXT_TRUNCATED;
+    if (length - version >= VERSION_BYTES)
+        read_version(head, text + version, length - version);
+    return FS__HTTP_CLIENT;
+}
+
+/* ---- finding ---- */
 
 static bool is_version_1(const uint8_t *text) {
     return memcmp(text, "HTTP/1.", 7) == 0 && (text[7] == '0' || text[7] == '1');

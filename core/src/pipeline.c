@@ -2,6 +2,7 @@
 #include "flowscope/pipeline.h"
 
 #include "allocation.h"
+#include "tcp.h"
 
 #include <string.h>
 
@@ -135,19 +136,13 @@ static void end_session(struct fs_pipeline *pipeline, const struct fs_event *eve
 
 /* ---- streams ---- */
 
-static bool is_power_of_ten(uint64_t count) {
-    while (count >= 10 && count % 10 == 0)
-        count /= 10;
-    return count == 1;
-}
-
 static void note_gap(struct fs_pipeline *pipeline, uint32_t flow, unsigned side) {
     struct fs_stream_info info;
     if (pipeline->ending)
         return; /* nobody acknowledged these bytes: they may never have been sent */
     pipeline->gap = true;
     fs_reassembler_info(stream_of(pipeline, flow, side), &info);
-    if (is_power_of_ten(info.gaps))
+    if (fs__is_power_of_ten(info.gaps))
         (void)fs_tracker_add_gap(pipeline->tracker, flow, (enum fs_side)side);
 }
 
@@ -452,9 +447,11 @@ int fs_pipeline_duplicate(struct fs_pipeline *pipeline, const struct fs_dedup_fr
     *result = none;
     if (!pipeline->dedup)
         return FS_ERR_INVALID;
-    bool weak_too = pipeline->config.duplicates == FS_DUPLICATES_MARK || pipeline->config.exclude_weak;
+    bool mark = pipeline->config.duplicates == FS_DUPLICATES_MARK;
+    bool weak_too = pipeline->config.exclude_weak && !mark;
     bool found = fs_dedup_check(pipeline->dedup, frame, result) == FS_DEDUP_DUPLICATE;
-    pipeline->next_is_duplicate = found && (weak_too || result->evidence == FS_DEDUP_STRONG);
+    bool wanted = mark || weak_too || result->evidence == FS_DEDUP_STRONG;
+    pipeline->next_is_duplicate = (found && wanted) || (weak_too && result->withheld);
     return pipeline->next_is_duplicate;
 }
 

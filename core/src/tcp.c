@@ -96,13 +96,6 @@ static void history_text(const struct fs__tcp_more *more, char text[FS_HISTORY_M
     text[used] = '\0';
 }
 
-/* The letter comes at the 1st, 10th, 100th ... time. */
-static bool is_power_of_ten(uint32_t count) {
-    while (count >= 10 && count % 10 == 0)
-        count /= 10;
-    return count == 1;
-}
-
 static bool first_use(struct fs__tcp_side *side, unsigned bit) {
     if (side->used & bit)
         return false;
@@ -307,7 +300,7 @@ static void note_window(struct fs__tcp *tcp, struct fs__tcp_more *more, unsigned
     if (segment->window == 0 && !(segment->flags & FS_TCP_RST) && endpoint_state(self) != FS__RESET &&
         endpoint_state(&tcp->side[!side]) != FS__CLOSED) {
         struct fs__tcp_side_more *counts = &more->side[side];
-        if (counts->zero_windows < FS__COUNT_MAX && is_power_of_ten(++counts->zero_windows))
+        if (counts->zero_windows < FS__COUNT_MAX && fs__is_power_of_ten(++counts->zero_windows))
             history_add(more, side, 'w');
     }
     if (segment->flags & (FS_TCP_SYN | FS_TCP_RST))
@@ -496,7 +489,7 @@ static void retransmitted(struct fs__tcp_side *self, struct fs__tcp_more *more, 
                           struct fs__tcp_result *result) {
     struct fs__tcp_side_more *counts = &more->side[side];
     result->retransmission = true;
-    if (counts->retransmissions < FS__COUNT_MAX && is_power_of_ten(++counts->retransmissions))
+    if (counts->retransmissions < FS__COUNT_MAX && fs__is_power_of_ten(++counts->retransmissions))
         history_add(more, side, 't');
     if (!has(self, FS__TIMED_SYN)) /* Karn's rule */
         clear(self, FS__TIMED);

@@ -97,6 +97,13 @@ void fs__tcp_update(struct fs__tcp *tcp, struct fs__tcp_more *more, uint8_t stat
 /* Fill the TCP fields, history and conn_state of a snapshot. */
 void fs__tcp_info(const struct fs__tcp *tcp, const struct fs__tcp_more *more, struct fs_flow_info *info);
 
+/* Some letters come at the 1st, 10th, 100th ... time. */
+static inline bool fs__is_power_of_ten(uint64_t count) {
+    while (count >= 10 && count % 10 == 0)
+        count /= 10;
+    return count == 1;
+}
+
 /* A gap in what `side` sent: only the reassembler sees it. */
 void fs__tcp_history_gap(struct fs__tcp_more *more, unsigned side);
 

@@ -278,7 +278,23 @@ const struct conversation conversations[] = {
      "> 1 GET /1\n> 2 GET /2\n< 1 200 (GET /1)\n? 2 GET /2\n"},
     {"unanswered, both closed",
      {CLIENT("GET /1 HTTP/1.1" E E "GET /2 HT"), FIN(C), FIN(S)},
-     "> 1 GET /1\n? 1 GET /1\n"},
+     "> 1 GET /1\n> 2 GET /2 cut\n? 1 GET /1\n? 2 GET /2 cut\n"},
+    {"start lines that end before their end",
+     {CLIENT("GET /a?b=c"), GAP(C, 90), SERVER("HTTP/1.1 404 Not Fo"), GAP(S, 200)},
+     "> 1 GET /a?b=c cut text-truncated\n"
+     "< 1 404 (GET /a?b=c) cut text-truncated\n"},
+    {"start lines that the end or a gap cuts",
+     {CLIENT("GET /b HTTP/1.1"), GAP(C, 9), CLIENT(E E "POST /c HTTP/1.1" E E "PUT /d HT"), FIN(C),
+      SERVER("HTTP/1.1 204 OK" E E "HTTP/1.1 201"), FIN(S)},
+     "> 1 GET /b cut\n> 2 POST /c resynchronized\n> 3 PUT /d cut\n< 1 204 (GET /b)\n< 2 201 (POST /c) cut\n"
+     "? 3 PUT /d cut\n"},
+    {"start lines of which too little is left",
+     {CLIENT("GET /a HTTP/1.1" E E "GE"), GAP(C, 9), CLIENT(E "GET /b HTTP/1.1" E E "GET"), GAP(C, 9),
+      CLIENT(E "GET /c HTTP/1.1" E E "GET "), GAP(C, 9), CLIENT(E "GET /d HTTP/1.1" E E "GET some"), GAP(C, 9),
+      CLIENT(E "GET /e HTTP/1.1" E E "GOT /f"), GAP(C, 9), SERVER("HTTP/1.1 40"), GAP(S, 200),
+      SERVER(E "HTTP/1.1 204 OK" E E "HTT"), GAP(S, 9), FIN(S)},
+     "> 1 GET /a\n> 2 GET /b resynchronized\n> 3 GET /c resynchronized\n> 4 GET /d resynchronized\n"
+     "> 5 GET /e resynchronized\n? 1 GET /a\n? 2 GET /b\n? 3 GET /c\n? 4 GET /d\n< 5 204 (GET /e) resynchronized\n"},
     {"responses only",
      {SERVER("HTTP/1.1 200 OK" E "Content-Length: 3" E E "abc"
              "HTTP/1.1 200 OK" E "Content-Length: 500" E E "HTTP/1.1 200 OK" E "Content-Length: 3" E E "HTT"
@@ -322,8 +338,8 @@ const struct conversation conversations[] = {
      {CLIENT("GET /a HTTP/1.1" E "Host"), GAP(C, 5), CLIENT("b: c" E E "GET /b HTTP/1.1" E E "GET /c"), GAP(C, 20),
       CLIENT("GET /d HTTP/1.1" E E), SERVER("HTTP/1.1 200 OK" E "Transfer-Encoding: chunked" E E "5" E "ab"), GAP(S, 2),
       SERVER("c" E "5" E "abc"), GAP(S, 3), SERVER(E "0" E E)},
-     "> 1 GET /a cut\n> 2 GET /b resynchronized\n> 3 GET /d resynchronized\n< 1 200 +8 (GET /a) cut hole=2 chunked\n? "
-     "2 GET /b\n? 3 GET /d\n"},
+     "> 1 GET /a cut\n> 2 GET /b resynchronized\n> 3 GET /c cut text-truncated\n> 4 GET /d resynchronized\n"
+     "< 1 200 +8 (GET /a) cut hole=2 chunked\n? 2 GET /b\n? 3 GET /c cut text-truncated\n? 4 GET /d\n"},
     {"gap in an open body",
      {CLIENT("GET /a HTTP/1.0" E E), SERVER("HTTP/1.0 200 OK" E E "abc"), GAP(S, 7), SERVER("x"), FIN(S)},
      "> 1 GET /a\n< 1 200 +11 (GET /a) cut hole=7 close-delimited\n"},

@@ -199,12 +199,14 @@ static void test_one_packet_plain_and_in_a_tunnel(void **state) {
     assert_int_equal(copy.mode, FS_DEDUP_ROUTED);
     assert_int_equal(copy.grounds, FS_DEDUP_BY_ID);
     assert_int_equal(copy.hops, 2);
+    assert_int_equal(copy.pair, 0);
     assert_int_equal(copy.differences,
                      FS_DEDUP_INTERFACE | FS_DEDUP_ENCAPSULATION | FS_DEDUP_TTL | FS_DEDUP_IP_CHECKSUM);
     d.around = AROUND_VLAN;
     d.vlan = 12;
     copy = check_on(dedup, &d, MS(5), 3);
     assert_int_equal(copy.differences, FS_DEDUP_INTERFACE | FS_DEDUP_ENCAPSULATION | FS_DEDUP_VLAN);
+    assert_int_equal(copy.pair, 1);
     struct fs_dedup_stats stats;
     fs_dedup_get_stats(dedup, &stats);
     assert_int_equal(stats.pair_count, 2);
@@ -220,7 +222,9 @@ static void test_one_packet_plain_and_in_a_tunnel(void **state) {
 static void test_padding_and_fragments(void **state) {
     (void)state;
     struct fs_dedup *dedup = detector(FS_DEDUP_ROUTED, 100, 0);
-    warm_up(dedup, tcp(7, 1), 0);
+    struct description whole = tcp(7, 1);
+    whole.may_fragment = 1;
+    warm_up(dedup, whole, 0);
     /* A later fragment: 8 bytes at offset 1480. */
     uint8_t frame_bytes[60] = {[12] = 8, [14] = 0x45, [17] = 28, [18] = 1, [20] = 0, [21] = 185, [22] = 64, [23] = 6};
     memcpy(frame_bytes + 26, (const uint8_t[]){10, 0, 0, 0, 10, 0, 0, 255}, 8);
@@ -263,6 +267,10 @@ static void test_middlebox(void **state) {
     assert_int_equal(copy.mode, FS_DEDUP_REWRITTEN);
     assert_int_equal(copy.differences, FS_DEDUP_MSS | FS_DEDUP_TIMESTAMPS | FS_DEDUP_TCP_ECN | FS_DEDUP_TCP_CHECKSUM |
                                            FS_DEDUP_DONT_FRAGMENT);
+    syn.ttl--; /* and on behind the middlebox */
+    copy = check(rewritten, &syn, MS(4));
+    assert_int_equal(copy.mode, FS_DEDUP_ROUTED);
+    assert_int_equal(copy.evidence, FS_DEDUP_STRONG);
     fs_dedup_free(routed);
     fs_dedup_free(rewritten);
 }
@@ -329,6 +337,28 @@ static void test_identification_that_does_not_advance_is_weak(void **state) {
     d.ttl--;
     assert_true(check(dedup, &d, US(1000)).withheld);
     fs_dedup_free(dedup);
+}
+
+/* Found in pcaps/recorded/not-duplicates.pcapng: a scanner that sends each SYN twice, on a host whose TCP talks to the
+ * same target. Its constant identification is a new one at first. */
+static void test_identification_of_another_kind_of_packets_is_weak(void **state) {
+    (void)state;
+    for (uint8_t kind = 0; kind < 2; kind++) {
+        struct fs_dedup *dedup = detector(FS_DEDUP_ROUTED, 100, 0);
+        struct description d = tcp(7, 1);
+        d.may_fragment = kind;
+        warm_up(dedup, d, 0);
+        assert_int_equal(check(dedup, &d, MS(1)).verdict, FS_DEDUP_KEEP);
+        assert_int_equal(check(dedup, &d, MS(2)).evidence, FS_DEDUP_STRONG);
+        struct description scan = {.kind = KIND_TCP, .ttl = 64, .flags = 0x02, .id = 54321, .no_timestamp = 1};
+        scan.may_fragment = !kind;
+        check(dedup, &scan, MS(10));
+        scan.ttl--;
+        struct fs_dedup_result again = check(dedup, &scan, MS(11));
+        assert_int_equal(again.verdict, FS_DEDUP_KEEP);
+        assert_true(again.withheld);
+        fs_dedup_free(dedup);
+    }
 }
 
 static void test_identification_that_is_retained_is_weak_once_seen(void **state) {
@@ -428,8 +458,9 @@ static void test_pairs_beyond_the_table_are_counted(void **state) {
     (void)state;
     struct fs_dedup *dedup = detector(FS_DEDUP_EXACT, 10, 0);
     struct description d = tcp(1, 1);
-    for (uint32_t n = 0; n <= FS_DEDUP_PAIRS + 6; n++)
+    for (uint32_t n = 0; n < FS_DEDUP_PAIRS + 6; n++)
         check_on(dedup, &d, 0, n);
+    assert_int_equal(check_on(dedup, &d, 0, FS_DEDUP_PAIRS + 6).pair, FS_DEDUP_PAIRS);
     struct fs_dedup_stats stats;
     fs_dedup_get_stats(dedup, &stats);
     assert_int_equal(stats.pair_count, FS_DEDUP_PAIRS);
@@ -562,6 +593,7 @@ int main(void) {
         cmocka_unit_test(test_middlebox),
         cmocka_unit_test(test_repeats_without_identification_are_weak),
         cmocka_unit_test(test_identification_that_does_not_advance_is_weak),
+        cmocka_unit_test(test_identification_of_another_kind_of_packets_is_weak),
         cmocka_unit_test(test_identification_that_is_retained_is_weak_once_seen),
         cmocka_unit_test(test_timestamp_counts_once_its_clock_ticked),
         cmocka_unit_test(test_delay_counts_for_data_on_a_fine_clock_only),

@@ -28,6 +28,7 @@ struct seen {
     uint64_t time_ns;
     uint32_t interface;
     uint32_t original;
+    uint8_t sent_may_fragment; /* of the first of its chain of copies */
 };
 
 struct model_sender {
@@ -47,7 +48,8 @@ struct model {
     bool all_collide;
     struct seen seen[FRAMES];
     unsigned count;
-    struct model_sender ids[3][SOURCES], clocks[3][SOURCES]; /* by kind and source */
+    struct model_sender ids[3][2][SOURCES]; /* by kind, whether it may be fragmented, and source */
+    struct model_sender clocks[3][SOURCES]; /* by kind and source */
     bool fine_clock;
     uint64_t last_ns;
     uint64_t evictions, collisions;
@@ -103,12 +105,13 @@ static uint32_t length_of(const struct description *d) {
     return d->payload_length + (d->mss ? 4U : 0U) + (d->no_timestamp ? 0U : 12U);
 }
 
-static unsigned grounds(const struct model *model, const struct description *d, int mode, uint64_t apart) {
+static unsigned grounds(const struct model *model, const struct description *d, uint8_t may_fragment, int mode,
+                        uint64_t apart) {
     unsigned found = 0;
     if (d->kind == KIND_OTHER)
         return 0;
     if (has_id(d)) {
-        const struct model_sender *sender = &model->ids[d->kind][d->source];
+        const struct model_sender *sender = &model->ids[d->kind][may_fragment][d->source];
         if (sender->advances >= 2 && !sender->repeats)
             found |= FS_DEDUP_BY_ID;
     } else if (has_clock(d) && mode != FS_DEDUP_REWRITTEN) {
@@ -187,6 +190,7 @@ static void check(struct model *model, const struct seen *frame, struct fs_dedup
     model->last_ns = now.time_ns;
     model->evictions += model->count >= model->config.capacity;
     now.original = model->count + 1;
+    now.sent_may_fragment = now.d.may_fragment;
     for (int mode = 0; mode <= (int)model->config.mode && !result->verdict; mode++) {
         int found = has_form(&now.d, mode) ? find(model, &now.d, mode) : -1;
         if (found < 0)
@@ -196,14 +200,15 @@ static void check(struct model *model, const struct seen *frame, struct fs_dedup
         uint64_t window = mode == FS_DEDUP_EXACT ? model->config.exact_window_ns : model->config.routed_window_ns;
         if (apart > window) {
             if (has_id(&now.d) && apart >= 100000000)
-                model->ids[now.d.kind][now.d.source].repeats = true;
+                model->ids[now.d.kind][now.d.may_fragment][now.d.source].repeats = true;
             continue;
         }
         if (!equal(&now.d, &then->d, mode)) {
             model->collisions++;
             continue;
         }
-        unsigned why = grounds(model, &now.d, mode, apart);
+        uint8_t may_fragment = mode == FS_DEDUP_EXACT ? now.d.may_fragment : then->sent_may_fragment;
+        unsigned why = grounds(model, &now.d, may_fragment, mode, apart);
         if (mode != FS_DEDUP_EXACT && !why) {
             if (!result->withheld)
                 describe(model, &now, then, mode, result);
@@ -216,12 +221,13 @@ static void check(struct model *model, const struct seen *frame, struct fs_dedup
         result->grounds = (uint8_t)why;
         result->evidence = why ? FS_DEDUP_STRONG : FS_DEDUP_WEAK;
         result->original = now.original = then->original;
+        now.sent_may_fragment = may_fragment;
     }
     model->seen[model->count++] = now;
     if (result->verdict || now.d.kind == KIND_OTHER)
         return;
     if (has_id(&now.d))
-        note_id(&model->ids[now.d.kind][now.d.source], &now.d);
+        note_id(&model->ids[now.d.kind][now.d.may_fragment][now.d.source], &now.d);
     else if (has_clock(&now.d))
         note_clock(&model->clocks[now.d.kind][now.d.source], &now.d, now.time_ns);
 }

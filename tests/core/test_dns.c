@@ -1221,8 +1221,22 @@ static void test_every_allocation_may_fail(void **state) {
     }
 }
 
+/* A first fragment has at least one byte more: its counts may ask for many. Without a question only the header tells.
+ */
+static void the_length_of_a_fragment_is_not_known(void **state) {
+    (void)state;
+    static const uint8_t data[] = {0x30, 0x0b, 0x84, 0x10, 0, 1, 0, 14, 0, 6, 0, 1, 4, 'm', 'a', 'i', 'l'};
+    static struct fs_dns_store kept;
+    struct fs_dns_message cut;
+    assert_false(fs_dns_decode(&cut, &kept, data, sizeof data, 0));
+    assert_true(fs_dns_decode(&cut, &kept, data, sizeof data, 1));
+    assert_int_equal(cut.id, 0x300b);
+    assert_true(cut.marks & FS_DNS_CUT);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_length_of_a_fragment_is_not_known),
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_names_of_numbers),
         cmocka_unit_test(test_header_and_edns),

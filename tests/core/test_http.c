@@ -295,8 +295,24 @@ static void names(void **state) {
     assert_true(fs_parser_http.stream);
 }
 
+/* A gap that only the end of a flow tells of has no frame, and moves the end of no message. */
+static void the_last_frame_is_one(void **state) {
+    (void)state;
+    static struct http_run end;
+    http_run_prepare(&end);
+    end.is_full = true;
+    assert_true(http_run_create(&end));
+    static const char head[] = "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nabc";
+    http_run_feed(&end, FS_RESPONDER, head, sizeof head - 1, 7);
+    fs_parser_http.feed(end.parser,
+                        &(struct fs_chunk){.length = 5, .offset = sizeof head - 1, .time_ns = 9, .side = FS_RESPONDER});
+    http_run_finish(&end);
+    assert_non_null(strstr(end.log, " at=7-7 frames=7-7 "));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_last_frame_is_one),
         cmocka_unit_test(conversations_are_told),
         cmocka_unit_test(all_of_a_message_is_told),
         cmocka_unit_test(texts_are_cut_at_their_caps),

@@ -192,6 +192,20 @@ static struct answer run(struct fs_pipeline *pipeline, unsigned i, bool copy, bo
     return answer;
 }
 
+/* The copy, one hop further. */
+static struct answer run_hop(struct fs_pipeline *pipeline, unsigned i) {
+    uint8_t bytes[FRAME_MAX];
+    struct fs_packet packet;
+    struct fs_dedup_frame shown;
+    struct answer answer;
+    memset(&answer, 0xa5, sizeof(answer));
+    read(&packet, &shown, bytes, i, true);
+    bytes[8]--;
+    answer.duplicate = fs_pipeline_duplicate(pipeline, &shown, &answer.result);
+    assert_int_equal(fs_pipeline_frame(pipeline, &packet, 1, NULL, &answer.verdict, &answer.segment), 0);
+    return answer;
+}
+
 static void run_plain(struct outcome *outcome) {
     struct fs_pipeline *pipeline = start(outcome, FS_DUPLICATES_IGNORE);
     for (unsigned i = 0; i < FRAMES; i++) {
@@ -245,6 +259,49 @@ static void test_excluded_copies_leave_no_trace(void **state) {
     assert_int_equal(mirrored.stats.without_flow, 0);
     assert_int_equal(mirrored.stats.dedup.frames, 2 * FRAMES);
     assert_int_equal(mirrored.stats.dedup.pairs[0].count, FRAMES);
+}
+
+/* Behind a router: nothing is equal byte by byte, and what has no evidence is withheld. */
+static void test_withheld_ones_stay_unless_asked_for(void **state) {
+    (void)state;
+    for (int weak_too = 0; weak_too < 2; weak_too++) {
+        static struct outcome plain, routed;
+        run_plain(&plain);
+        struct fs_pipeline_config config = config_for(&routed, FS_DUPLICATES_EXCLUDE);
+        config.dedup.mode = FS_DEDUP_ROUTED;
+        config.exclude_weak = weak_too;
+        struct fs_pipeline *pipeline = routed.pipeline = fs_pipeline_new(&config, NULL);
+        assert_non_null(pipeline);
+        uint64_t withheld = 0;
+        for (unsigned i = 0; i < FRAMES; i++) {
+            run(pipeline, i, false, true);
+            struct answer copy = run_hop(pipeline, i);
+            withheld += copy.result.withheld;
+            assert_int_equal(copy.duplicate, !copy.result.withheld || weak_too);
+            assert_int_equal(copy.verdict.duplicate, copy.duplicate);
+        }
+        finish(&routed);
+        assert_true(withheld > 0 && withheld < FRAMES);
+        assert_int_equal(routed.stats.excluded, weak_too ? FRAMES : FRAMES - withheld);
+        assert_int_equal(routed.stats.dedup.withheld[FS_DEDUP_ROUTED], withheld);
+        if (weak_too)
+            assert_same_flow(&routed, &plain);
+    }
+}
+
+/* Only exclusion leaves out: a withheld frame is never marked. */
+static void test_withheld_ones_are_not_marked(void **state) {
+    (void)state;
+    static struct outcome outcome;
+    struct fs_pipeline_config config = config_for(&outcome, FS_DUPLICATES_MARK);
+    config.dedup.mode = FS_DEDUP_ROUTED;
+    struct fs_pipeline *pipeline = outcome.pipeline = fs_pipeline_new(&config, NULL);
+    assert_non_null(pipeline);
+    run(pipeline, 0, false, true);
+    struct answer copy = run_hop(pipeline, 0);
+    assert_true(copy.result.withheld);
+    assert_int_equal(copy.duplicate, 0);
+    finish(&outcome);
 }
 
 static void test_weak_ones_stay_unless_asked_for(void **state) {
@@ -557,6 +614,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_excluded_copies_leave_no_trace),
         cmocka_unit_test(test_weak_ones_stay_unless_asked_for),
+        cmocka_unit_test(test_withheld_ones_stay_unless_asked_for),
+        cmocka_unit_test(test_withheld_ones_are_not_marked),
         cmocka_unit_test(test_excluded_copy_of_nothing),
         cmocka_unit_test(test_quoted_packets_of_excluded_frames),
         cmocka_unit_test(test_marked_copies_are_only_counted),

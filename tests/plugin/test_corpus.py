@@ -308,7 +308,9 @@ class Capture:
 
     def replay(self, output):
         """Rows of flowscope-replay; None if libpcap cannot read the capture."""
-        done = subprocess.run([support.REPLAY, output, self.file], capture_output=True, text=True, check=False)
+        # The plugin marks copies of frames by default, with this many frames remembered.
+        done = subprocess.run([support.REPLAY, "--dedup=mark", "--duplicate-capacity=16384", output, self.file],
+                              capture_output=True, text=True, check=False)
         if done.returncode < 0 or done.returncode == 2 or COMPLAINTS.search(done.stderr):
             raise RuntimeError("flowscope-replay %s returned %d: %s" % (output, done.returncode, done.stderr[-300:]))
         return None if done.returncode else list(csv.DictReader(io.StringIO(done.stdout)))

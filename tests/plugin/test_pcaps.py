@@ -199,6 +199,8 @@ def table_rows(text):
 
 def tshark_rows(path, domain):
     command = shlex.split(os.environ["FLOWSCOPE_TSHARK"]) + ["-n", "-q", "-r", path, "-z", "flowscope,flows"]
+    # What is expected of a capture with copies counts them as retransmissions, as the core alone does.
+    command += ["-o", "flowscope.duplicates:ignore"]
     for part in filter(None, domain.split(",")):
         command += ["-o", DOMAIN_PREFERENCES[part] + ":TRUE"]
     return table_rows(output_of(command))

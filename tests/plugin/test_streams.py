@@ -217,6 +217,25 @@ def check_choice(tshark, results):
     results.check(0 < len(rows) < len(everything[1]), "the filter chose %d of %d" % (len(rows), len(everything[1])))
 
 
+def check_overlaps(tshark, results):
+    """Suricata's cases of an exact overlap: what the receiver was given first stays, and the other text is reported."""
+    folder = support.captures_folder()
+    cases = os.path.join(os.path.dirname(folder), "oracles", "suricata") if folder else ""
+    for case, policy in (("eve-payload-01-tcp-exact-overlap", "bsd"),
+                         ("eve-payload-02-tcp-exact-overlap-policy-oldlinux", "old-linux")):
+        path = os.path.join(cases, case, "tcp-overlap.pcap")
+        if not os.path.exists(path):
+            results.skip(case + ": no ../shared/oracles")
+            continue
+        capture = tshark.readable(path)
+        option = ("-o", "flowscope.overlap_policy:" + policy)
+        _, _, files = written(tshark, capture, case, "-q", *option)
+        results.check(files == {"0000000000-initiator.bin": b"GOOD"}, "%s: the streams are %s" % (case, files))
+        lines = tshark.run("-r", capture, *option, "-Y", "flowscope.expert.conflict", "-T", "fields", "-e", "frame.number",
+                           "-e", "flowscope.retransmission_of").stdout.split()
+        results.check(lines == ["6", "5"], "%s: the conflict is %s" % (case, lines))
+
+
 def check_errors(tshark, results):
     capture = tshark.readable(os.path.join(RECORDED, "loss.pcapng"))
     for argument, expected in (("flowscope,streams", "a folder is missing"), ("flowscope,streams,", "a folder is missing"),
@@ -246,6 +265,7 @@ def main():
         check_recorded(tshark, results)
         check_gaps(tshark, results)
         check_choice(tshark, results)
+        check_overlaps(tshark, results)
         check_errors(tshark, results)
         check_others(tshark, results)
     results.close()

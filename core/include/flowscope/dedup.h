@@ -146,6 +146,7 @@ struct fs_dedup_result {
     uint8_t grounds;  /**< enum fs_dedup_ground; 0 if weak */
     /** Equal in routed or rewritten mode and in time, but on weak evidence: kept. The fields below are set. */
     bool withheld;
+    uint8_t pair;         /**< row of fs_dedup_stats.pairs that counted it, or FS_DEDUP_PAIRS; 0 without a duplicate */
     uint32_t original;    /**< number of the first frame of the chain of copies, which was kept; 0 if withheld */
     uint32_t previous;    /**< number of the latest equal frame, which all that follows compares with */
     int64_t delta_ns;     /**< this frame's time less the previous one's */
@@ -172,7 +173,7 @@ struct fs_dedup_stats {
     uint64_t evictions;           /**< forgotten frames */
     uint64_t evictions_in_window; /**< of these, while the time window still covered them: capacity is too small */
     struct fs_dedup_pair pairs[FS_DEDUP_PAIRS]; /**< in order of appearance */
-    uint32_t pair_count;                        /**< rows in use */
+    uint64_t pair_count;                        /**< rows in use */
     uint64_t pairs_other;                       /**< duplicates that found no row */
 };
 

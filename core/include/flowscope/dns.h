@@ -193,9 +193,10 @@ struct fs_dns_store {
     uint32_t used; /**< characters of text */
 };
 
-/** Decode one message of `length` bytes, without transport framing; `missing` bytes follow that were not captured.
- * All of `message` is written; it refers to `store` and `data`. Returns false if this is not recognisably DNS: shorter
- * than a header, or neither the header nor a first question makes sense; what could be read is there all the same. */
+/** Decode one message of `length` bytes, without transport framing; at least `missing` bytes follow that were not
+ * captured. All of `message` is written; it refers to `store` and `data`. Returns false if this is not recognisably
+ * DNS: shorter than a header, or neither the header nor a first question makes sense; what could be read is there all
+ * the same. */
 bool fs_dns_decode(struct fs_dns_message *message, struct fs_dns_store *store, const uint8_t *data, size_t length,
                    uint64_t missing);
 
@@ -207,7 +208,7 @@ const char *fs_dns_opcode_name(unsigned opcode);
 /** A summary of the answers in one line, NUL-terminated, at most `size` > 0 bytes with the NUL, UTF-8:
  *     93.184.216.34, 2001:db8::1 (+2)          two values, and how many more there are
  *     CNAME www.example.net → 192.0.2.1        the last alias first
- *     NXDOMAIN · no data · malformed · cut short
+ *     NXDOMAIN · no data · truncated (TC, without answers) · malformed · cut short
  * Nothing but printable ASCII, "→" and "…", which ends what did not fit. "" for queries. Returns its length. */
 size_t fs_dns_answer_text(const struct fs_dns_message *message, char *buffer, size_t size);
 

@@ -57,7 +57,9 @@ struct fs_pipeline_config {
     struct fs_reassembly_config reassembly; /**< `on_event` and `user` are the pipeline's own: ignored */
     enum fs_duplicates duplicates;
     struct fs_dedup_config dedup; /**< unused with FS_DUPLICATES_IGNORE */
-    bool exclude_weak;            /**< FS_DUPLICATES_EXCLUDE leaves out those on weak evidence too; default false */
+    /** FS_DUPLICATES_EXCLUDE leaves out those on weak evidence too, and frames that the detector withheld: all that is
+     * equal under the mode and near in time. Default false. */
+    bool exclude_weak;
     /** Called for each event of a stream, in order; `flow` is the number in the tracker. May be NULL. */
     void (*on_stream)(struct fs_pipeline *pipeline, uint32_t flow, enum fs_side side,
                       const struct fs_stream_event *event, void *user);
