@@ -782,6 +782,26 @@ def tcp_blind_reset():
 
 
 @scenario
+def tcp_injected():
+    c = Capture("tcp-injected", "someone on the path answers an HTTP request before the server does, with other bytes, "
+                                "and then tries to end the connection by a reset out of the window; the server's answer "
+                                "overlaps the forged one",
+                note="history of the flow left out")
+    request = b"GET /update.bin HTTP/1.1\r\nHost: mirror.example\r\n\r\n"
+    answer = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 16\r\n\r\nthe real content"
+    forged = answer.replace(b"the real content", b"evil, evil, evil")
+    t = Tcp(c, state="closed", end="fin", conn_state="SF", stream_bytes=[len(request), len(answer)])
+    t.open().data(CLIENT, request)
+    t.send(SERVER, PSH | ACK, forged, seq=t.next[SERVER])
+    t.send(SERVER, PSH | ACK, answer)
+    c.anomaly("conflict")
+    t.send(CLIENT, ACK).send(SERVER, RST, seq=t.next[SERVER] + 500_000_000)
+    c.anomaly("rst_out_of_window")
+    t.close()
+    return c
+
+
+@scenario
 def tcp_keep_alive():
     c = Capture("tcp-keep-alive", "keep-alive probes, without data and with one old byte, keep a quiet connection for "
                                   "longer than its timeout and add nothing to the stream",

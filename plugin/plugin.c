@@ -10,6 +10,7 @@
 #include "fields.h"
 #include "flows.h"
 #include "follow.h"
+#include "menu.h"
 #include "prefs.h"
 #include "sessions.h"
 #include "stats.h"
@@ -108,6 +109,7 @@ static void register_protoinfo(void) {
     fs_export_register_taps(proto);
     fs_conv_register(proto);
     fs_follow_register(proto);
+    fs_menu_register(proto);
     register_init_routine(open_file);
     register_cleanup_routine(close_file);
     register_postseq_cleanup_routine(fs_store_finish); /* the file was read: nothing follows */

@@ -381,6 +381,14 @@ const struct fs_record *fs_store_record(uint32_t frame, unsigned n) {
     return find_record(frame, n);
 }
 
+const struct fs_record *fs_store_innermost(uint32_t frame) {
+    const struct fs_record *record;
+    const struct fs_record *last = NULL;
+    for (unsigned n = 0; (record = find_record(frame, n)); n++)
+        last = record;
+    return last;
+}
+
 int fs_store_reject(uint32_t frame) {
     const struct fs_record *record = place_of(frame);
     bool untracked = record && (record->bits & FS_RECORD_SET) && record->flow == FS_RECORD_NO_FLOW;

@@ -136,6 +136,9 @@ static inline const struct fs_record *fs_store_next(uint32_t frame, unsigned n, 
     return n == 0 && !(record->bits & FS_RECORD_MORE) ? NULL : fs_store_record(frame, n + 1);
 }
 
+/* The innermost packet of a frame, whose flow stands for it; NULL if it has none. */
+const struct fs_record *fs_store_innermost(uint32_t frame);
+
 /* One more than the highest id so far; 0 without flows. */
 uint32_t fs_store_flow_count(void);
 
