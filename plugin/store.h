@@ -57,7 +57,8 @@ struct fs_seen {
     struct fs_record record;
     uint64_t rtt_ns;                /* with FS_RECORD_RTT */
     unsigned anomalies;             /* set of enum fs_anomaly */
-    uint32_t other_frame;           /* as in struct fs_segment_verdict */
+    uint32_t repeats_frame;         /* as in struct fs_segment_verdict */
+    uint32_t hole_frame;            /* likewise */
     uint64_t gap_bytes;             /* likewise */
     const struct fs_packet *packet; /* NULL if this dissection did not reach it */
 };

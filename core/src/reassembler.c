@@ -863,7 +863,8 @@ static void fill_verdict(struct fs_reassembler *side, const struct fs__payload *
     verdict->segment = (uint8_t) class;
     if (class == FS_SEGMENT_NONE || class == FS_SEGMENT_AFTER_END || class == FS_SEGMENT_BEYOND_WINDOW)
         return;
-    verdict->other_frame = fs__segment_other_frame(side, payload);
+    verdict->repeats_frame = fs__segment_repeats_frame(side, payload);
+    verdict->hole_frame = fs__segment_hole_frame(side, payload);
     if (class == FS_SEGMENT_AHEAD) {
         uint64_t known = side->highest > side->next ? side->highest : side->next;
         verdict->gap_bytes = (uint64_t)payload->start - known;

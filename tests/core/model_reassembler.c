@@ -377,11 +377,17 @@ static enum fs_segment_class classify(const struct model_reassembler *side, int6
     return class_of_repetition(side, a, b);
 }
 
-static uint32_t other_frame(const struct model_reassembler *side, int64_t a) {
-    if (a < side->next) {
-        return held_by_history(side, a) ? supplier_of(side, a)->frame : 0;
+static uint32_t repeats_frame(const struct model_reassembler *side, int64_t a) {
+    bool waiting = a >= side->next && a < side->top && waits(side->cell[a]);
+    return waiting || held_by_history(side, a) ? supplier_of(side, a)->frame : 0;
+}
+
+static uint32_t hole_frame(const struct model_reassembler *side, int64_t a, int64_t e) {
+    int64_t o = most(a, side->next);
+    while (o < side->top && waits(side->cell[o])) {
+        o++;
     }
-    int64_t behind = first_waiting(side, a); /* a itself, or what shows the hole */
+    int64_t behind = o < e ? first_waiting(side, o) : NEVER;
     return behind == NEVER ? 0 : supplier_of(side, behind)->frame;
 }
 
@@ -774,7 +780,8 @@ void model_reassembler_segment(struct model_reassembler *side, const struct fs_p
     verdict->offset = a < 0 ? UINT64_MAX : (uint64_t)a;
     verdict->segment = (uint8_t) class;
     if (class != FS_SEGMENT_NONE && class != FS_SEGMENT_AFTER_END && class != FS_SEGMENT_BEYOND_WINDOW) {
-        verdict->other_frame = other_frame(side, a);
+        verdict->repeats_frame = repeats_frame(side, a);
+        verdict->hole_frame = hole_frame(side, a, least(b, side->fin));
     }
     int64_t new_hole = a - most(side->highest, side->next);
     count_class(side, class, packet->payload_len);

@@ -159,7 +159,8 @@ static void test_both_sides_are_put_together(void **state) {
     assert_int_equal(ahead.segment.offset, 3);
     struct answer fill = run(pipeline, &(struct segment){false, FS_TCP_ACK, 0, 0, "abc", 4});
     assert_int_equal(fill.segment.segment, FS_SEGMENT_OUT_OF_ORDER);
-    assert_int_equal(fill.segment.other_frame, 4);
+    assert_int_equal(fill.segment.repeats_frame, 0);
+    assert_int_equal(fill.segment.hole_frame, 4);
     run(pipeline, &(struct segment){true, FS_TCP_ACK, 0, 6, "xy", 5});
     struct answer ack = run(pipeline, &(struct segment){false, FS_TCP_ACK, 6, 2, "", 6});
     assert_int_equal(ack.segment.segment, FS_SEGMENT_NONE);
@@ -220,7 +221,8 @@ static void test_other_content_is_a_conflict(void **state) {
     run(pipeline, &(struct segment){true, FS_TCP_ACK, 0, 0, "good", 3});
     struct answer second = run(pipeline, &(struct segment){true, FS_TCP_ACK, 0, 0, "evil", 4});
     assert_true(second.segment.conflict);
-    assert_int_equal(second.segment.other_frame, 4);
+    assert_int_equal(second.segment.repeats_frame, 4);
+    assert_int_equal(second.segment.hole_frame, 0);
     assert_int_equal(second.flow.anomalies & FS_ANOMALY_CONFLICT, FS_ANOMALY_CONFLICT);
     assert_string_equal(log.text, "rgood r! ");
     fs_pipeline_free(pipeline);
@@ -379,7 +381,8 @@ static void test_a_batch_gives_the_same(void **state) {
             assert_int_equal(verdicts[1][i].anomalies, verdicts[0][i].anomalies);
             assert_int_equal(segments[1][i].segment, segments[0][i].segment);
             assert_int_equal(segments[1][i].offset, segments[0][i].offset);
-            assert_int_equal(segments[1][i].other_frame, segments[0][i].other_frame);
+            assert_int_equal(segments[1][i].repeats_frame, segments[0][i].repeats_frame);
+            assert_int_equal(segments[1][i].hole_frame, segments[0][i].hole_frame);
         }
         fs_pipeline_finish(pipeline);
         fs_pipeline_get_stats(pipeline, &stats[way]);

@@ -562,7 +562,8 @@ static void test_a_segment_ahead_waits(void **state) {
     later(f, 1);
     say(f, 0, "abc");
     CLASS(f, "out-of-order");
-    assert_int_equal(f->verdict.other_frame, showed);
+    assert_int_equal(f->verdict.repeats_frame, 0);
+    assert_int_equal(f->verdict.hole_frame, showed);
     assert_int_equal(f->verdict.gap_bytes, 0);
     got(f, "0:abc 3:de");
     assert_int_equal(f->log.events[1].frame, showed);
@@ -696,9 +697,10 @@ static void test_history_tells_other_text_in_a_repetition(void **state) {
     assert_int_equal(info_of(f).conflict_bytes, 4);
     assert_int_equal(stats_of(f).overlap_bytes, 8);
     say(f, 4, "e");
-    assert_int_equal(f->verdict.other_frame, second);
+    assert_int_equal(f->verdict.repeats_frame, second);
+    assert_int_equal(f->verdict.hole_frame, 0);
     say(f, 0, "a"); /* no longer held */
-    assert_int_equal(f->verdict.other_frame, 0);
+    assert_int_equal(f->verdict.repeats_frame, 0);
     finish(f);
 }
 
@@ -1444,6 +1446,57 @@ static void test_class_fast_retransmission_after_two_duplicates(void **state) {
     finish(f);
 }
 
+static void expect_links(const struct fixture *f, uint32_t repeats_frame, uint32_t hole_frame) {
+    assert_int_equal(f->verdict.repeats_frame, repeats_frame);
+    assert_int_equal(f->verdict.hole_frame, hole_frame);
+}
+
+/* What was lost before the capture is sent again, but repeats nothing that was seen. */
+static void test_what_fills_a_hole_repeats_no_frame(void **state) {
+    (void)state;
+    struct fs_reassembly_config config = defaults();
+    config.history = 100;
+    struct fixture *f = start(&config);
+    say(f, 0, "ab");
+    uint32_t first = f->frame;
+    expect_links(f, 0, 0);
+    say(f, 4, "ef");
+    uint32_t showed = f->frame;
+    expect_links(f, 0, 0);
+    say(f, 8, "ij");
+    uint32_t second = f->frame;
+    acknowledge(f, 2);
+    acknowledge(f, 2);
+    acknowledge(f, 2);
+    later(f, 250);
+    say(f, 1, "bc"); /* known, and half of what was lost */
+    expect_links(f, first, showed);
+    uint32_t half = f->frame;
+    say(f, 3, "d");
+    expect_links(f, 0, showed);
+    say(f, 5, "fgh"); /* waited first, then lies in the hole before "ij" */
+    expect_links(f, showed, second);
+    say(f, 9, "jk"); /* new, but in no hole */
+    expect_links(f, second, 0);
+    say(f, 2, "cd");
+    expect_links(f, half, 0);
+    say(f, 11, "lm");
+    expect_links(f, 0, 0);
+    say(f, 15, "p");
+    showed = f->frame;
+    later(f, 250);
+    say(f, 13, "n");
+    CLASS(f, "retransmission");
+    expect_links(f, 0, showed);
+    say(f, 15, "p");
+    CLASS(f, "retransmission");
+    expect_links(f, showed, 0);
+    say(f, 14, "opqr");
+    CLASS(f, "overlap");
+    expect_links(f, 0, showed);
+    finish(f);
+}
+
 static void test_window_updates_are_no_duplicates(void **state) {
     (void)state;
     struct fixture *f = start_default();
@@ -2038,6 +2091,7 @@ int main(void) {
         cmocka_unit_test(test_class_beyond_window),
         cmocka_unit_test(test_class_spurious_retransmission),
         cmocka_unit_test(test_class_fast_retransmission_after_two_duplicates),
+        cmocka_unit_test(test_what_fills_a_hole_repeats_no_frame),
         cmocka_unit_test(test_window_updates_are_no_duplicates),
         cmocka_unit_test(test_class_fast_retransmission_after_sack),
         cmocka_unit_test(test_retransmission_and_reordering_are_told_by_the_round_trip_time),

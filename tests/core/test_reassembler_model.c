@@ -441,7 +441,8 @@ static bool same_verdict(const struct fs_segment_verdict *got, const struct fs_s
     SAME("verdict", got, expected, offset);
     SAME("verdict", got, expected, gap_bytes);
     SAME("verdict", got, expected, gap);
-    SAME("verdict", got, expected, other_frame);
+    SAME("verdict", got, expected, repeats_frame);
+    SAME("verdict", got, expected, hole_frame);
     SAME("verdict", got, expected, conflict);
     SAME("verdict", got, expected, limit);
     return true;

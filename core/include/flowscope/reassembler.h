@@ -188,10 +188,11 @@ struct fs_stream_info {
 struct fs_segment_verdict {
     /** Stream offset of its first payload byte; UINT64_MAX if it lies before the start of the stream. */
     uint64_t offset;
-    uint64_t gap_bytes;   /**< size of the hole that it leaves before it (ahead) or that was given up by it */
-    uint32_t other_frame; /**< frame whose bytes it repeats, or that showed the hole it fills; 0 if unknown */
-    uint8_t segment;      /**< enum fs_segment_class */
-    bool gap;             /**< bytes were given up as lost */
+    uint64_t gap_bytes;     /**< size of the hole that it leaves before it (ahead) or that was given up by it */
+    uint32_t repeats_frame; /**< that brought its first byte before; 0: none did, or it is no longer known */
+    uint32_t hole_frame;    /**< that showed the hole in which its first new byte lies; 0: in none that was seen */
+    uint8_t segment;        /**< enum fs_segment_class */
+    bool gap;               /**< bytes were given up as lost */
     bool conflict;
     bool limit; /**< a cap was reached */
 };
