@@ -17,7 +17,9 @@ enum sparse {
     SPARSE_ANOMALIES,
     SPARSE_REPEATS,
     SPARSE_HOLE_FRAME,
+    SPARSE_HOLE,
     SPARSE_GAP,
+    SPARSE_PEER_GAP,
     SPARSE_OFFSET,
     SPARSE_COUNT
 };
@@ -451,7 +453,9 @@ static void remember(uint32_t frame, unsigned n, const struct fs_seen *seen, uin
     add_side_value(SPARSE_ANOMALIES, frame, n, seen->anomalies);
     add_side_value(SPARSE_REPEATS, frame, n, seen->repeats_frame);
     add_side_value(SPARSE_HOLE_FRAME, frame, n, seen->hole_frame);
+    add_side_value(SPARSE_HOLE, frame, n, seen->hole_bytes);
     add_side_value(SPARSE_GAP, frame, n, seen->gap_bytes);
+    add_side_value(SPARSE_PEER_GAP, frame, n, seen->peer_gap_bytes);
     if (offset >> 32)
         add_side_value(SPARSE_OFFSET, frame, n, offset);
     link_previous(frame, &seen->record);
@@ -590,7 +594,9 @@ unsigned fs_store_frame(const struct fs_packet *packets, unsigned count, const i
                                    .anomalies = verdict->anomalies,
                                    .repeats_frame = segment->repeats_frame,
                                    .hole_frame = segment->hole_frame,
+                                   .hole_bytes = segment->hole_bytes,
                                    .gap_bytes = segment->gap_bytes,
+                                   .peer_gap_bytes = segment->peer_gap_bytes,
                                    .packet = &packets[i]};
         if (kept)
             remember(frame, n, &seen[n], segment->offset);
@@ -659,7 +665,9 @@ void fs_store_recall(uint32_t frame, const struct fs_packet *packets, unsigned c
         if (fs_record_segment(record) > FS_SEGMENT_IN_ORDER || seen[n].anomalies) {
             seen[n].repeats_frame = (uint32_t)side_value(SPARSE_REPEATS, frame, n);
             seen[n].hole_frame = (uint32_t)side_value(SPARSE_HOLE_FRAME, frame, n);
+            seen[n].hole_bytes = side_value(SPARSE_HOLE, frame, n);
             seen[n].gap_bytes = side_value(SPARSE_GAP, frame, n);
+            seen[n].peer_gap_bytes = side_value(SPARSE_PEER_GAP, frame, n);
         }
         same = same && is_alike(record, &packets[n]);
         seen[n].packet = same ? &packets[n] : NULL;

@@ -867,7 +867,7 @@ static void fill_verdict(struct fs_reassembler *side, const struct fs__payload *
     verdict->hole_frame = fs__segment_hole_frame(side, payload);
     if (class == FS_SEGMENT_AHEAD) {
         uint64_t known = side->highest > side->next ? side->highest : side->next;
-        verdict->gap_bytes = (uint64_t)payload->start - known;
+        verdict->hole_bytes = (uint64_t)payload->start - known;
     }
 }
 
@@ -944,7 +944,6 @@ int fs_reassembler_segment(struct fs_reassembler *reassembler, const struct fs_p
     if (side->end != FS_STREAM_OPEN) {
         int result = after_end(side, packet, verdict);
         verdict->gap_bytes = occasion.given_up;
-        verdict->gap = occasion.given_up > 0;
         return result;
     }
     struct fs__payload payload = payload_of(side, packet);
@@ -954,9 +953,9 @@ int fs_reassembler_segment(struct fs_reassembler *reassembler, const struct fs_p
     fill_verdict(side, &payload, class, verdict);
     count_class(side, class, packet->payload_len);
     int result = take_segment(side, &occasion, packet, uncut, &payload, verdict);
-    if (class != FS_SEGMENT_AHEAD)
-        verdict->gap_bytes = occasion.given_up;
-    verdict->gap = occasion.given_up > 0;
+    if (payload.start <= (int64_t)side->next)
+        verdict->hole_bytes = 0; /* given up at once */
+    verdict->gap_bytes = occasion.given_up;
     verdict->conflict = occasion.conflict;
     return result;
 }
@@ -987,23 +986,25 @@ static void note_acknowledgement(struct fs_reassembler *side, const struct fs_pa
     }
 }
 
-void fs_reassembler_acknowledge(struct fs_reassembler *reassembler, const struct fs_packet *packet) {
+uint64_t fs_reassembler_acknowledge(struct fs_reassembler *reassembler, const struct fs_packet *packet) {
     struct fs_reassembler *side = reassembler;
+    struct occasion occasion = {.time_ns = packet->time_ns, .frame = packet->frame};
     if (side->end != FS_STREAM_OPEN || !(packet->tcp.flags & FS_TCP_ACK) || (packet->tcp.flags & FS_TCP_RST))
-        return;
+        return 0;
     if (side->bits & FS__STREAM_STARTED) {
-        struct occasion occasion = {.time_ns = packet->time_ns, .frame = packet->frame};
         give_up_acknowledged_holes(side, &occasion);
         note_acknowledgement(side, packet);
     }
     side->window = packet->tcp.window;
     set(side, FS__STREAM_HAS_WINDOW);
+    return occasion.given_up;
 }
 
-void fs_reassembler_advance(struct fs_reassembler *reassembler, uint64_t now_ns) {
+uint64_t fs_reassembler_advance(struct fs_reassembler *reassembler, uint64_t now_ns) {
     struct occasion occasion = {.time_ns = now_ns};
     if (reassembler->end == FS_STREAM_OPEN)
         give_up_old_holes(reassembler, &occasion);
+    return occasion.given_up;
 }
 
 void fs_reassembler_flush(struct fs_reassembler *reassembler, enum fs_stream_end end, uint64_t now_ns, uint32_t frame) {

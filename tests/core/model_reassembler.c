@@ -786,8 +786,8 @@ void model_reassembler_segment(struct model_reassembler *side, const struct fs_p
     int64_t new_hole = a - most(side->highest, side->next);
     count_class(side, class, packet->payload_len);
     run_segment(side, packet, a, b, class);
-    verdict->gap_bytes = class == FS_SEGMENT_AHEAD ? (uint64_t)new_hole : side->given_up;
-    verdict->gap = side->given_up > 0;
+    verdict->hole_bytes = class == FS_SEGMENT_AHEAD && side->next < a ? (uint64_t)new_hole : 0;
+    verdict->gap_bytes = side->given_up;
     verdict->conflict = side->conflict;
     verdict->limit = side->limit;
 }
@@ -824,27 +824,29 @@ void model_reassembler_set_handshake(struct model_reassembler *side, uint64_t ha
     side->handshake_ns = handshake_ns;
 }
 
-void model_reassembler_acknowledge(struct model_reassembler *side, const struct fs_packet *packet) {
+uint64_t model_reassembler_acknowledge(struct model_reassembler *side, const struct fs_packet *packet) {
+    begin_call(side, packet->time_ns, packet->frame);
     if (!(packet->tcp.flags & FS_TCP_ACK) || (packet->tcp.flags & FS_TCP_RST) || side->info.end != FS_STREAM_OPEN) {
-        return;
+        return 0;
     }
     if (side->has_base) {
-        begin_call(side, packet->time_ns, packet->frame);
         give_up_acknowledged_holes(side);
         end_at_fin(side);
         note_acknowledgement(side, packet);
     }
     side->window_known = true;
     side->window = packet->tcp.window;
+    return side->given_up;
 }
 
-void model_reassembler_advance(struct model_reassembler *side, uint64_t now_ns) {
-    if (side->info.end != FS_STREAM_OPEN || !side->has_base) {
-        return;
-    }
+uint64_t model_reassembler_advance(struct model_reassembler *side, uint64_t now_ns) {
     begin_call(side, now_ns, 0);
+    if (side->info.end != FS_STREAM_OPEN || !side->has_base) {
+        return 0;
+    }
     give_up_old_holes(side);
     end_at_fin(side);
+    return side->given_up;
 }
 
 void model_reassembler_flush(struct model_reassembler *side, enum fs_stream_end end, uint64_t now_ns, uint32_t frame) {

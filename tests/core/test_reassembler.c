@@ -554,7 +554,7 @@ static void test_a_segment_ahead_waits(void **state) {
     struct fixture *f = start_default();
     say(f, 3, "de");
     CLASS(f, "ahead");
-    assert_int_equal(f->verdict.gap_bytes, 3);
+    assert_int_equal(f->verdict.hole_bytes, 3);
     uint32_t showed = f->frame;
     uint64_t then = f->now_ns;
     got(f, "");
@@ -564,7 +564,7 @@ static void test_a_segment_ahead_waits(void **state) {
     CLASS(f, "out-of-order");
     assert_int_equal(f->verdict.repeats_frame, 0);
     assert_int_equal(f->verdict.hole_frame, showed);
-    assert_int_equal(f->verdict.gap_bytes, 0);
+    assert_int_equal(f->verdict.hole_bytes, 0);
     got(f, "0:abc 3:de");
     assert_int_equal(f->log.events[1].frame, showed);
     assert_int_equal(f->log.events[1].time_ns, then);
@@ -579,10 +579,10 @@ static void test_a_second_hole_is_measured_by_itself(void **state) {
     struct fixture *f = start_default();
     say(f, 2, "c");
     say(f, 6, "g");
-    assert_int_equal(f->verdict.gap_bytes, 3);
+    assert_int_equal(f->verdict.hole_bytes, 3);
     say(f, 7, "h");
     CLASS(f, "ahead");
-    assert_int_equal(f->verdict.gap_bytes, 0);
+    assert_int_equal(f->verdict.hole_bytes, 0);
     say(f, 0, "ab");
     say(f, 3, "def");
     got(f, "0:ab 2:c 3:def 6:g 7:h");
@@ -995,9 +995,9 @@ static void test_a_hole_older_than_the_deadline_is_given_up(void **state) {
     struct fixture *f = start_default();
     say(f, 3, "de");
     later(f, 1000);
-    fs_reassembler_advance(f->side, f->now_ns); /* just as old */
+    assert_int_equal(fs_reassembler_advance(f->side, f->now_ns), 0); /* just as old */
     got(f, "");
-    fs_reassembler_advance(f->side, f->now_ns + 1);
+    assert_int_equal(fs_reassembler_advance(f->side, f->now_ns + 1), 3);
     got(f, "0..3 3:de");
     assert_int_equal(f->log.events[0].time_ns, f->now_ns + 1);
     assert_int_equal(f->log.events[0].frame, 0);
@@ -1018,6 +1018,19 @@ static void test_the_deadline_is_looked_at_before_the_segment(void **state) {
     got(f, "0..3 3:de");
     assert_int_equal(f->verdict.gap_bytes, 3);
     assert_int_equal(f->log.events[0].frame, f->frame);
+    finish(f);
+}
+
+static void test_a_segment_may_give_up_a_hole_and_leave_another(void **state) {
+    (void)state;
+    struct fixture *f = start_default();
+    say(f, 3, "de");
+    later(f, 1001);
+    say(f, 9, "j");
+    CLASS(f, "ahead");
+    got(f, "0..3 3:de");
+    assert_int_equal(f->verdict.gap_bytes, 3);
+    assert_int_equal(f->verdict.hole_bytes, 4);
     finish(f);
 }
 
@@ -1943,7 +1956,7 @@ static void test_a_stream_begins_where_it_is_told(void **state) {
     fs_reassembler_begin(f->side, f->isn + 1, false);
     say(f, 3, "def");
     assert_int_equal(f->verdict.segment, FS_SEGMENT_AHEAD);
-    assert_int_equal(f->verdict.gap_bytes, 3);
+    assert_int_equal(f->verdict.hole_bytes, 3);
     fs_reassembler_begin(f->side, f->isn + 4, true); /* too late */
     say(f, 0, "abc");
     got(f, "0:abc 3:def");
@@ -2067,6 +2080,7 @@ int main(void) {
         cmocka_unit_test(test_all_triplets),
         cmocka_unit_test(test_a_hole_older_than_the_deadline_is_given_up),
         cmocka_unit_test(test_the_deadline_is_looked_at_before_the_segment),
+        cmocka_unit_test(test_a_segment_may_give_up_a_hole_and_leave_another),
         cmocka_unit_test(test_a_hole_s_age_counts_from_the_segment_behind_it),
         cmocka_unit_test(test_time_that_steps_back_makes_no_hole_old),
         cmocka_unit_test(test_without_a_deadline_a_hole_stays),

@@ -203,6 +203,16 @@ def check_gaps(tshark, results):
     results.check(len(frames) == 1, "the expert info is in frames %s" % frames)
 
 
+def check_gap_sides(tshark, results):
+    """A frame that gives up bytes of the other side says how many, and whose."""
+    capture = tshark.readable(os.path.join(support.ROOT, "pcaps", "generated", "tcp-lost-and-acknowledged.pcap"))
+    fields = ("frame.number", "flowscope.side", "flowscope.gap", "flowscope.gap_side", "flowscope.anomaly")
+    for passes in ((), ("-2",)):
+        lines = tshark.run("-r", capture, *passes, "-Y", "flowscope.gap || flowscope.expert.gap", "-T", "fields",
+                           *(word for field in fields for word in ("-e", field))).stdout
+        results.check(lines == "6\t0\t1000\t0\t\n8\t1\t1000\t0\tgap\n", "%s: the gaps are\n%s" % (passes, lines))
+
+
 def check_links(tshark, results):
     """A frame that is named as repeated brought the first byte; one that is named for a hole came after bytes that were
     missing. By Wireshark's own sequence numbers."""
@@ -300,6 +310,7 @@ def main():
     with support.Tshark() as tshark:
         check_recorded(tshark, results)
         check_gaps(tshark, results)
+        check_gap_sides(tshark, results)
         check_links(tshark, results)
         check_choice(tshark, results)
         check_overlaps(tshark, results)
