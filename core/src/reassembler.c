@@ -189,21 +189,20 @@ void fs_reassembler_free(struct fs_reassembler *reassembler) {
 }
 
 void fs_reassembler_info(const struct fs_reassembler *reassembler, struct fs_stream_info *info) {
-    memset(info, 0, sizeof *info);
-    info->next_offset = reassembler->next;
-    info->waiting_bytes = reassembler->waiting.cost;
-    info->gaps = reassembler->gaps;
-    info->gap_bytes = reassembler->gap_bytes;
-    info->uncaptured_bytes = reassembler->uncaptured_bytes;
-    info->overlap_bytes = reassembler->overlap_bytes;
-    info->conflict_bytes = reassembler->conflict_bytes;
-    info->retransmissions = reassembler->retransmissions;
-    info->out_of_order = reassembler->out_of_order;
-    info->retransmitted_bytes = reassembler->retransmitted_bytes;
-    info->out_of_order_bytes = reassembler->out_of_order_bytes;
-    info->dropped_bytes = reassembler->dropped_bytes;
-    info->from_middle = (reassembler->bits & FS__STREAM_FROM_MIDDLE) != 0;
-    info->end = reassembler->end;
+    *info = (struct fs_stream_info){.next_offset = reassembler->next,
+                                    .waiting_bytes = reassembler->waiting.cost,
+                                    .gaps = reassembler->gaps,
+                                    .gap_bytes = reassembler->gap_bytes,
+                                    .uncaptured_bytes = reassembler->uncaptured_bytes,
+                                    .overlap_bytes = reassembler->overlap_bytes,
+                                    .conflict_bytes = reassembler->conflict_bytes,
+                                    .retransmissions = reassembler->retransmissions,
+                                    .out_of_order = reassembler->out_of_order,
+                                    .retransmitted_bytes = reassembler->retransmitted_bytes,
+                                    .out_of_order_bytes = reassembler->out_of_order_bytes,
+                                    .dropped_bytes = reassembler->dropped_bytes,
+                                    .from_middle = (reassembler->bits & FS__STREAM_FROM_MIDDLE) != 0,
+                                    .end = reassembler->end};
 }
 
 static void set(struct fs_reassembler *side, unsigned bits) {
