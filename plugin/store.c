@@ -12,7 +12,17 @@ struct side_entry {
 };
 
 /* What few packets have. */
-enum sparse { SPARSE_RTT, SPARSE_ANOMALIES, SPARSE_OTHER_FRAME, SPARSE_GAP, SPARSE_OFFSET, SPARSE_COUNT };
+enum sparse {
+    SPARSE_RTT,
+    SPARSE_ANOMALIES,
+    SPARSE_REPEATS,
+    SPARSE_HOLE_FRAME,
+    SPARSE_HOLE,
+    SPARSE_GAP,
+    SPARSE_PEER_GAP,
+    SPARSE_OFFSET,
+    SPARSE_COUNT
+};
 
 struct more_entry {
     uint32_t frame;
@@ -453,8 +463,11 @@ static void remember(uint32_t frame, unsigned n, const struct fs_seen *seen, uin
     if (seen->record.bits & FS_RECORD_RTT)
         add_side_value(SPARSE_RTT, frame, n, seen->rtt_ns);
     add_side_value(SPARSE_ANOMALIES, frame, n, seen->anomalies);
-    add_side_value(SPARSE_OTHER_FRAME, frame, n, seen->other_frame);
+    add_side_value(SPARSE_REPEATS, frame, n, seen->repeats_frame);
+    add_side_value(SPARSE_HOLE_FRAME, frame, n, seen->hole_frame);
+    add_side_value(SPARSE_HOLE, frame, n, seen->hole_bytes);
     add_side_value(SPARSE_GAP, frame, n, seen->gap_bytes);
+    add_side_value(SPARSE_PEER_GAP, frame, n, seen->peer_gap_bytes);
     if (offset >> 32)
         add_side_value(SPARSE_OFFSET, frame, n, offset);
     link_previous(frame, &seen->record);
@@ -595,8 +608,11 @@ unsigned fs_store_frame(const struct fs_packet *packets, unsigned count, const i
         seen[n] = (struct fs_seen){.record = record_of(verdict, segment),
                                    .rtt_ns = verdict->rtt_ns,
                                    .anomalies = verdict->anomalies,
-                                   .other_frame = segment->other_frame,
+                                   .repeats_frame = segment->repeats_frame,
+                                   .hole_frame = segment->hole_frame,
+                                   .hole_bytes = segment->hole_bytes,
                                    .gap_bytes = segment->gap_bytes,
+                                   .peer_gap_bytes = segment->peer_gap_bytes,
                                    .packet = &packets[i]};
         if (kept)
             remember(frame, n, &seen[n], segment->offset);
@@ -663,8 +679,11 @@ unsigned fs_store_recall(uint32_t frame, const struct fs_packet *packets, unsign
         if (record->bits & FS_RECORD_ANOMALY)
             seen[n].anomalies = (unsigned)side_value(SPARSE_ANOMALIES, frame, n);
         if (fs_record_segment(record) > FS_SEGMENT_IN_ORDER || seen[n].anomalies) {
-            seen[n].other_frame = (uint32_t)side_value(SPARSE_OTHER_FRAME, frame, n);
+            seen[n].repeats_frame = (uint32_t)side_value(SPARSE_REPEATS, frame, n);
+            seen[n].hole_frame = (uint32_t)side_value(SPARSE_HOLE_FRAME, frame, n);
+            seen[n].hole_bytes = side_value(SPARSE_HOLE, frame, n);
             seen[n].gap_bytes = side_value(SPARSE_GAP, frame, n);
+            seen[n].peer_gap_bytes = side_value(SPARSE_PEER_GAP, frame, n);
         }
         same = same && is_alike(record, &packets[n]);
         seen[n].packet = same ? &packets[n] : NULL;

@@ -55,11 +55,12 @@ _Static_assert(FS_SEGMENT_COUNT <= 16, "four bits");
 /* A packet of a frame as the running dissection shows it. */
 struct fs_seen {
     struct fs_record record;
-    uint64_t rtt_ns;                /* with FS_RECORD_RTT */
-    unsigned anomalies;             /* set of enum fs_anomaly */
-    uint32_t other_frame;           /* as in struct fs_segment_verdict */
-    uint64_t gap_bytes;             /* likewise */
-    const struct fs_packet *packet; /* NULL if this dissection did not reach it */
+    uint64_t rtt_ns;                                /* with FS_RECORD_RTT */
+    unsigned anomalies;                             /* set of enum fs_anomaly */
+    uint32_t repeats_frame;                         /* as in struct fs_segment_verdict */
+    uint32_t hole_frame;                            /* likewise */
+    uint64_t hole_bytes, gap_bytes, peer_gap_bytes; /* likewise */
+    const struct fs_packet *packet;                 /* NULL if this dissection did not reach it */
 };
 
 /* What the search for duplicates found out about a frame. */
