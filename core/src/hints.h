@@ -4,6 +4,7 @@
 #define FS_HINTS_H
 
 #if defined(__GNUC__)
+/* In a function of its own only with FS__INLINE: gcc takes one that does nothing else for one without effect. */
 #define FS__PREFETCH(address) __builtin_prefetch(address)
 #define FS__UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 #define FS__COLD __attribute__((noinline, cold))         /* does not take registers from those that call it */
