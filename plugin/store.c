@@ -295,6 +295,7 @@ void fs_store_close(void) {
     if (!store.frames)
         return;
     fs_messages_close();
+    fs_links_forget();
     fs_pipeline_free(store.pipeline);
     for (guint i = 0; i < store.flows->len; i++)
         g_free(g_array_index(store.flows, struct flow_entry, i).packed);
@@ -402,7 +403,11 @@ const struct fs_record *fs_store_innermost(uint32_t frame) {
 int fs_store_reject(uint32_t frame) {
     const struct fs_record *record = place_of(frame);
     bool untracked = record && (record->bits & FS_RECORD_SET) && record->flow == FS_RECORD_NO_FLOW;
-    return untracked ? record->bits & FS_RECORD_STATE : FS_REJECT_NONE;
+    return untracked ? (int)(record->bits & FS_RECORD_STATE) : FS_REJECT_NONE;
+}
+
+uint32_t fs_store_newest(void) {
+    return store.newest;
 }
 
 /* With its stream at hand, a segment that was overtaken is told from one that was sent again. */
@@ -419,36 +424,25 @@ static bool is_retransmission(const struct fs_verdict *verdict, const struct fs_
     }
 }
 
-static struct fs_record record_of(const struct fs_verdict *verdict, const struct fs_segment_verdict *segment) {
-    struct fs_record record = {.flow = (uint32_t)verdict->flow_id,
-                               .previous = verdict->previous_frame,
-                               .packet = (uint32_t)verdict->packet,
-                               .bytes_low = (uint32_t)verdict->bytes,
-                               .bytes_high = (uint16_t)(verdict->bytes >> 32)};
+static struct fs_record record_of(const struct fs_packet *packet, const struct fs_verdict *verdict,
+                                  const struct fs_segment_verdict *segment) {
     unsigned bits = FS_RECORD_SET | verdict->state;
     bits |= verdict->side == FS_RESPONDER ? FS_RECORD_SIDE : 0U;
     bits |= verdict->orientation == FS_REVERSE ? FS_RECORD_REVERSE : 0U;
     bits |= verdict->quoted ? FS_RECORD_QUOTED : 0U;
+    bits |= !verdict->quoted && verdict->packet ? FS_RECORD_COUNTED : 0U;
     bits |= verdict->rtt_ns != FS_NO_TIME ? FS_RECORD_RTT : 0U;
     bits |= verdict->anomalies ? FS_RECORD_ANOMALY : 0U;
     bits |= is_retransmission(verdict, segment) ? FS_RECORD_RETRANSMISSION : 0U;
-    record.bits = (uint16_t)(bits | (unsigned)segment->segment << FS_RECORD_SEGMENT_SHIFT);
-    return record;
+    bits |= (unsigned)segment->segment << FS_RECORD_SEGMENT_SHIFT;
+    return (struct fs_record){(uint32_t)verdict->flow_id, packet->wire_len, bits};
 }
 
-/* The flow's packet before this one learns who comes next. */
-static void link_previous(uint32_t frame, const struct fs_record *record) {
-    if (!record->previous || record->previous == frame || (record->bits & FS_RECORD_QUOTED))
-        return;
-    for (unsigned n = 0;; n++) {
-        struct fs_record *before = find_record(record->previous, n);
-        if (!before)
-            return;
-        if (before->flow != record->flow || (before->bits & FS_RECORD_QUOTED))
-            continue;
-        before->next = frame;
-        return;
-    }
+static struct fs_link link_of(const struct fs_verdict *verdict) {
+    return (struct fs_link){.previous = verdict->previous_frame,
+                            .packet = (uint32_t)verdict->packet,
+                            .bytes_low = (uint32_t)verdict->bytes,
+                            .bytes_high = (uint16_t)(verdict->bytes >> 32)};
 }
 
 /* An offset below 2^32 is told by the sequence number: most need no memory. */
@@ -470,7 +464,6 @@ static void remember(uint32_t frame, unsigned n, const struct fs_seen *seen, uin
     add_side_value(SPARSE_PEER_GAP, frame, n, seen->peer_gap_bytes);
     if (offset >> 32)
         add_side_value(SPARSE_OFFSET, frame, n, offset);
-    link_previous(frame, &seen->record);
 }
 
 /* ---- duplicates ---- */
@@ -564,7 +557,6 @@ uint64_t fs_store_forgotten_frames(void) {
     return stats.dedup.evictions_in_window;
 }
 
-
 /* ---- records ---- */
 
 /* A frame that is dissected anew for the first time takes back what was there, and what came after. */
@@ -573,6 +565,7 @@ static void take_back(uint32_t frame) {
     truncate_from(store.more, frame);
     for (unsigned i = 0; i < SPARSE_COUNT; i++)
         truncate_from(store.sparse[i], frame);
+    fs_links_forget();
     memset(place_of(frame), 0, sizeof(struct fs_record));
 }
 
@@ -605,7 +598,8 @@ unsigned fs_store_frame(const struct fs_packet *packets, unsigned count, const i
         if (verdict->flow_id >= FS_RECORD_NO_FLOW)
             continue;
         const struct fs_segment_verdict *segment = &segments[i];
-        seen[n] = (struct fs_seen){.record = record_of(verdict, segment),
+        seen[n] = (struct fs_seen){.record = record_of(&packets[i], verdict, segment),
+                                   .link = link_of(verdict),
                                    .rtt_ns = verdict->rtt_ns,
                                    .anomalies = verdict->anomalies,
                                    .repeats_frame = segment->repeats_frame,
@@ -630,7 +624,7 @@ void fs_store_untracked(uint32_t frame, int reject, uint32_t wire_len) {
         return;
     struct fs_record *record = place_of(frame);
     record->flow = FS_RECORD_NO_FLOW;
-    record->bits = (uint16_t)(FS_RECORD_SET | ((unsigned)reject & FS_RECORD_STATE));
+    record->bits = FS_RECORD_SET | ((unsigned)reject & FS_RECORD_STATE);
 }
 
 /* ---- later passes ---- */
@@ -673,7 +667,7 @@ unsigned fs_store_recall(uint32_t frame, const struct fs_packet *packets, unsign
     uint64_t taken = 0;
     for (unsigned n = 0; n < records; n++) {
         const struct fs_record *record = find_record(frame, n);
-        seen[n] = (struct fs_seen){.record = *record};
+        seen[n] = (struct fs_seen){.record = *record, .link = fs_links_get(frame, n)};
         if (record->bits & FS_RECORD_RTT)
             seen[n].rtt_ns = side_value(SPARSE_RTT, frame, n);
         if (record->bits & FS_RECORD_ANOMALY)

@@ -6,6 +6,7 @@
 
 #include "compat.h"
 
+#include "links.h"
 #include "pack.h"
 
 #include "flowscope/pipeline.h"
@@ -20,34 +21,27 @@ enum fs_record_bit {
     FS_RECORD_ANOMALY = 0x0200,
     FS_RECORD_RETRANSMISSION = 0x0400,
     FS_RECORD_SEGMENT_SHIFT = 11, /* four bits: enum fs_segment_class */
-    FS_RECORD_SET = 0x8000
+    FS_RECORD_SET = 0x8000,
+    FS_RECORD_COUNTED = 0x10000 /* it is in its flow's counters */
 };
 
 /* One packet of a frame. */
 struct fs_record {
     uint32_t flow;     /* id, or FS_RECORD_NO_FLOW */
-    uint32_t previous; /* frames of the flow before and after this one; 0: none */
-    uint32_t next;
-    uint32_t packet;    /* number in the flow, from 1 */
-    uint32_t bytes_low; /* of the flow so far, on the wire */
-    uint16_t bytes_high;
-    uint16_t bits; /* enum fs_record_bit */
+    uint32_t wire_len; /* of the frame */
+    uint32_t bits;     /* enum fs_record_bit */
 };
 
 #define FS_RECORD_NO_FLOW UINT32_MAX
 
-_Static_assert(sizeof(struct fs_record) == 24, "the cost of a frame");
-
-static inline uint64_t fs_record_bytes(const struct fs_record *record) {
-    return (uint64_t)record->bytes_high << 32 | record->bytes_low;
-}
+_Static_assert(sizeof(struct fs_record) == 12, "the cost of a frame");
 
 static inline unsigned fs_record_side(const struct fs_record *record) {
     return record->bits & FS_RECORD_SIDE ? FS_RESPONDER : FS_INITIATOR;
 }
 
 static inline unsigned fs_record_segment(const struct fs_record *record) {
-    return (unsigned)record->bits >> FS_RECORD_SEGMENT_SHIFT & 0xf;
+    return record->bits >> FS_RECORD_SEGMENT_SHIFT & 0xf;
 }
 
 _Static_assert(FS_SEGMENT_COUNT <= 16, "four bits");
@@ -55,6 +49,7 @@ _Static_assert(FS_SEGMENT_COUNT <= 16, "four bits");
 /* A packet of a frame as the running dissection shows it. */
 struct fs_seen {
     struct fs_record record;
+    struct fs_link link;
     uint64_t rtt_ns;                                /* with FS_RECORD_RTT */
     unsigned anomalies;                             /* set of enum fs_anomaly */
     uint32_t repeats_frame;                         /* as in struct fs_segment_verdict */
@@ -91,7 +86,7 @@ _Static_assert(sizeof(struct fs_duplicate) == 32, "the cost of a duplicate");
 
 /* Whether the packet is in its flow's counters: what ICMP errors quote is not, nor are excluded duplicates. */
 static inline bool fs_record_is_counted(const struct fs_record *record) {
-    return !(record->bits & FS_RECORD_QUOTED) && record->packet;
+    return record->bits & FS_RECORD_COUNTED;
 }
 
 /* Open with the file, close before it goes. */
@@ -137,6 +132,8 @@ static inline const struct fs_record *fs_store_next(uint32_t frame, unsigned n, 
     return n == 0 && !(record->bits & FS_RECORD_MORE) ? NULL : fs_store_record(frame, n + 1);
 }
 
+/* The latest frame that is remembered; 0: none. */
+uint32_t fs_store_newest(void);
 /* The innermost packet of a frame, whose flow stands for it; NULL if it has none. */
 const struct fs_record *fs_store_innermost(uint32_t frame);
 
