@@ -461,24 +461,28 @@ static bool is_found(struct fs_pipeline *pipeline, const struct fs_dedup_frame *
     return (found && wanted) || (weak_too && result->withheld);
 }
 
-/* Whether the frame is a duplicate; what is found is for `compared`, which may be NULL. */
-static bool compare(struct fs_pipeline *pipeline, const struct fs_packet *packets, size_t count,
-                    struct fs_compared *compared) {
-    bool said = count && (packets[0].flags & FS_PACKET_DUPLICATE);
-    if (!pipeline->dedup && !compared)
-        return said;
+/* Whether the frame was found to be a duplicate, which `said` says anyway. */
+static bool search(struct fs_pipeline *pipeline, const struct fs_packet *packets, size_t count, bool said,
+                   struct fs_compared *compared) {
     struct fs_dedup_frame frame;
     struct fs_dedup_result result = {.hops = FS_DEDUP_NO_HOPS};
-    bool found = false;
+    bool found = said;
     if (pipeline->dedup && compared)
-        found = is_found(pipeline, &compared->frame, &result);
+        found |= is_found(pipeline, &compared->frame, &result);
     else if (pipeline->dedup && frame_of(packets, count, &frame))
-        found = is_found(pipeline, &frame, &result);
-    if (!compared)
-        return found || said;
-    compared->result = result;
-    compared->duplicate = found || said;
-    return compared->duplicate;
+        found |= is_found(pipeline, &frame, &result);
+    if (compared) {
+        compared->result = result;
+        compared->duplicate = found;
+    }
+    return found;
+}
+
+/* Whether the frame is to be run as a duplicate. `compared` may be NULL. */
+static inline bool compare(struct fs_pipeline *pipeline, const struct fs_packet *packets, size_t count,
+                           struct fs_compared *compared) {
+    bool said = (packets[0].flags & FS_PACKET_DUPLICATE) != 0;
+    return pipeline->dedup || compared ? search(pipeline, packets, count, said, compared) : said;
 }
 
 static bool is_excluded(const struct fs_pipeline *pipeline, bool duplicate) {
@@ -636,7 +640,7 @@ void fs_pipeline_reject(struct fs_pipeline *pipeline, int reject, uint32_t wire_
     pipeline->stats.frame_bytes += wire_len;
     pipeline->stats.untracked[reject]++;
     if (compared)
-        (void)compare(pipeline, NULL, 0, compared);
+        (void)search(pipeline, NULL, 0, false, compared);
 }
 
 void fs_pipeline_tick(struct fs_pipeline *pipeline, uint64_t now_ns) {

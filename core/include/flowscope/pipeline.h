@@ -40,9 +40,10 @@ enum { FS_FRAME_MAX = 64 /**< descriptors of one frame at most */ };
 
 /** A frame as it was captured, and what the comparison with those before it said. */
 struct fs_compared {
-    struct fs_dedup_frame frame;   /**< in: fs_dedup_frame_set() fills it */
-    struct fs_dedup_result result; /**< out: also of frames that are kept; as without a match with FS_DUPLICATES_IGNORE */
-    bool duplicate;                /**< out: run as a duplicate, marked or left out */
+    struct fs_dedup_frame frame; /**< in: fs_dedup_frame_set() fills it */
+    struct fs_dedup_result
+        result;     /**< out: also of frames that are kept; as without a match with FS_DUPLICATES_IGNORE */
+    bool duplicate; /**< out: run as a duplicate, marked or left out */
 };
 
 /** What becomes of copies of frames. */
