@@ -82,19 +82,18 @@ static struct trail *trail_of(uint32_t flow) {
     return &g_array_index(links.trails, struct trail, flow);
 }
 
-/* What an ICMP error quotes is no packet of its flow: it comes neither before nor after one. */
+/* What is not counted, quoted in an ICMP error or an excluded copy, comes neither before nor after another packet. */
 static void walk_record(uint32_t frame, unsigned n, const struct fs_record *record) {
     struct trail *trail = trail_of(record->flow);
     bool counted = fs_record_is_counted(record);
-    bool quoted = record->bits & FS_RECORD_QUOTED;
     trail->packets += counted;
     trail->bytes += counted ? record->wire_len : 0;
-    const struct fs_link link = {.previous = quoted ? 0 : trail->frame,
+    const struct fs_link link = {.previous = counted ? trail->frame : 0,
                                  .packet = counted ? trail->packets : 0,
                                  .bytes_low = (uint32_t)trail->bytes,
                                  .bytes_high = (uint16_t)(trail->bytes >> 32)};
     add_link(frame, n, &link);
-    if (quoted || trail->frame == frame)
+    if (!counted || trail->frame == frame)
         return;
     struct fs_link *before = trail->frame ? find_link(trail->frame, trail->n) : NULL;
     if (before)

@@ -501,29 +501,33 @@ static void note_many(uint32_t frame) {
         store.many_duplicates = frame;
 }
 
-void fs_store_compare(const struct fs_dedup_frame *frame) {
-    struct fs_dedup_result result;
-    bool treated = fs_pipeline_duplicate(store.pipeline, frame, &result) == 1;
-    bool duplicate = result.verdict == FS_DEDUP_DUPLICATE;
+/* What was found out about a frame, beside its record. */
+static void note_compared(uint32_t frame, const struct fs_compared *compared, bool kept) {
     store.latest.frame = 0;
+    if (!compared)
+        return;
+    const struct fs_dedup_result *result = &compared->result;
+    bool duplicate = result->verdict == FS_DEDUP_DUPLICATE;
     store.compared++;
     store.duplicate_count += duplicate;
-    note_many(frame->frame);
-    if (!duplicate && !result.withheld)
+    note_many(frame);
+    if (!duplicate && !result->withheld)
         return;
-    store.latest = (struct fs_duplicate){.frame = frame->frame,
-                                         .original = result.original,
-                                         .delta_ns = result.delta_ns,
-                                         .previous = result.previous,
-                                         .hops = result.hops,
-                                         .differences = result.differences,
-                                         .mode = result.mode,
-                                         .evidence = result.evidence,
-                                         .grounds = result.grounds,
-                                         .pair = result.pair,
-                                         .treatment = (uint8_t)treatment_of(&result, treated)};
+    store.latest = (struct fs_duplicate){.frame = frame,
+                                         .original = result->original,
+                                         .delta_ns = result->delta_ns,
+                                         .previous = result->previous,
+                                         .hops = result->hops,
+                                         .differences = result->differences,
+                                         .mode = result->mode,
+                                         .evidence = result->evidence,
+                                         .grounds = result->grounds,
+                                         .pair = result->pair,
+                                         .treatment = (uint8_t)treatment_of(result, compared->duplicate)};
     if (duplicate)
-        learn_pair(result.pair);
+        learn_pair(result->pair);
+    if (kept)
+        g_array_append_val(store.duplicates, store.latest);
 }
 
 const struct fs_duplicate *fs_store_duplicate(uint32_t frame) {
@@ -578,20 +582,20 @@ static bool make_room(uint32_t frame) {
     if (frame <= store.newest)
         take_back(frame);
     store.newest = frame;
-    if (store.latest.frame == frame)
-        g_array_append_val(store.duplicates, store.latest);
     return true;
 }
 
-unsigned fs_store_frame(const struct fs_packet *packets, unsigned count, const int *parents, struct fs_seen *seen) {
+unsigned fs_store_frame(const struct fs_packet *packets, unsigned count, const int *parents,
+                        struct fs_compared *compared, struct fs_seen *seen) {
     struct fs_verdict verdicts[FS_FRAME_MAX];
     struct fs_segment_verdict segments[FS_FRAME_MAX];
     uint32_t frame = packets[0].frame;
     bool kept = store.pipeline && make_room(frame);
     store.frame = frame;
     if (!store.pipeline ||
-        fs_pipeline_frame(store.pipeline, packets, count, parents, verdicts, segments) == FS_ERR_INVALID)
+        fs_pipeline_frame(store.pipeline, packets, count, parents, compared, verdicts, segments) == FS_ERR_INVALID)
         return 0;
+    note_compared(frame, compared, kept);
     unsigned n = 0;
     for (unsigned i = 0; i < count; i++) {
         const struct fs_verdict *verdict = &verdicts[i];
@@ -616,11 +620,13 @@ unsigned fs_store_frame(const struct fs_packet *packets, unsigned count, const i
     return n;
 }
 
-void fs_store_untracked(uint32_t frame, int reject, uint32_t wire_len) {
+void fs_store_untracked(uint32_t frame, int reject, uint32_t wire_len, struct fs_compared *compared) {
     if (!store.pipeline)
         return;
-    fs_pipeline_reject(store.pipeline, reject, wire_len);
-    if (!make_room(frame))
+    bool kept = make_room(frame);
+    fs_pipeline_reject(store.pipeline, reject, wire_len, compared);
+    note_compared(frame, compared, kept);
+    if (!kept)
         return;
     struct fs_record *record = place_of(frame);
     record->flow = FS_RECORD_NO_FLOW;

@@ -97,16 +97,14 @@ bool fs_store_has_begun(void);
 void fs_store_close(void);
 bool fs_store_is_open(void);
 
-/* First pass: run the frame's packets through the pipeline and remember the verdicts. `parents` as in
+/* First pass: run the frame's packets through the pipeline and remember the verdicts. `parents` and `compared` as in
  * fs_pipeline_frame(), `seen` has room for `count`; returns how many belong to a flow. A frame number that comes again
  * (read filters do that) replaces the old one. */
-unsigned fs_store_frame(const struct fs_packet *packets, unsigned count, const int *parents, struct fs_seen *seen);
+unsigned fs_store_frame(const struct fs_packet *packets, unsigned count, const int *parents,
+                        struct fs_compared *compared, struct fs_seen *seen);
 /* First pass: a frame without a packet that can be tracked. */
-void fs_store_untracked(uint32_t frame, int reject, uint32_t wire_len);
-
-/* First pass, before either of these: compare the frame with those before it. What is found is remembered with it. */
-void fs_store_compare(const struct fs_dedup_frame *frame);
-/* Whether they are to be compared. */
+void fs_store_untracked(uint32_t frame, int reject, uint32_t wire_len, struct fs_compared *compared);
+/* Whether frames are to be compared: else `compared` is NULL. */
 bool fs_store_compares(void);
 /* What was found about the frame, in any pass; NULL if nothing was. */
 const struct fs_duplicate *fs_store_duplicate(uint32_t frame);
