@@ -21,7 +21,7 @@ CHROOT = os.path.join(os.environ.get("FLOWSCOPE_CHROOTS") or
 
 
 def name_of(capture, folder):
-    return os.path.relpath(capture, folder)
+    return os.path.relpath(os.path.realpath(capture), os.path.realpath(folder))
 
 
 def load():
