@@ -50,6 +50,65 @@ static void put_text(struct fs__line *line, const char *text, size_t limit) {
     fs__put_char(line, '"');
 }
 
+/* ---- applications ---- */
+
+/* Suricata's name (src/app-layer-protos.c) for what Wireshark or a parser calls this; NULL if it knows no such
+ * protocol. Remote desktop hides behind two layers that others use as well, so there the port is asked, too. */
+static const char *app_proto(const struct fs_record_flow *record) {
+    static const struct {
+        const char *application, *name; /* NULL: the same */
+        uint16_t port;                  /* of the responder; 0: any */
+    } names[] = {{"bt-dht", "bittorrent-dht", 0},
+                 {"cotp", "rdp", 3389},
+                 {"dcerpc", NULL, 0},
+                 {"dhcp", NULL, 0},
+                 {"dhcpv6", "dhcp", 0},
+                 {"dnp3", NULL, 0},
+                 {"dns", NULL, 0},
+                 {"enip", NULL, 0},
+                 {"ftp", NULL, 0},
+                 {"ftp-data", NULL, 0},
+                 {"http", NULL, 0},
+                 {"http2", NULL, 0},
+                 {"imap", NULL, 0},
+                 {"irc", NULL, 0},
+                 {"isakmp", "ike", 0},
+                 {"kerberos", "krb5", 0},
+                 {"ldap", NULL, 0},
+                 {"llmnr", NULL, 0},
+                 {"mbtcp", "modbus", 0},
+                 {"mdns", NULL, 0},
+                 {"modbus", NULL, 0},
+                 {"mqtt", NULL, 0},
+                 {"nbss", "smb", 0},
+                 {"nfs", NULL, 0},
+                 {"ntp", NULL, 0},
+                 {"pgsql", NULL, 0},
+                 {"pop", "pop3", 0},
+                 {"quic", NULL, 0},
+                 {"rdp", NULL, 0},
+                 {"rfb", NULL, 0},
+                 {"sip", NULL, 0},
+                 {"smb", NULL, 0},
+                 {"smb2", "smb", 0},
+                 {"smtp", NULL, 0},
+                 {"snmp", NULL, 0},
+                 {"ssh", NULL, 0},
+                 {"telnet", NULL, 0},
+                 {"tftp", NULL, 0},
+                 {"tls", NULL, 0},
+                 {"tpkt", "rdp", 3389},
+                 {"vnc", "rfb", 0},
+                 {"websocket", NULL, 0}};
+    for (size_t i = 0; record->application && i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(record->application, names[i].application) != 0)
+            continue;
+        if (!names[i].port || names[i].port == fs_flow_port(&record->flow, FS_RESPONDER))
+            return names[i].name ? names[i].name : names[i].application;
+    }
+    return NULL;
+}
+
 /* ---- states ---- */
 
 /* Suricata's TCP states follow the client's and server's FIN apart. NULL: no TCP header was seen. */
@@ -290,6 +349,10 @@ static void put_own(struct fs__line *line, const struct fs_record_flow *record, 
     put_side(line, record, FS_INITIATOR);
     FS__PUT_LITERAL(line, ",\"responder\":");
     put_side(line, record, FS_RESPONDER);
+    if (record->application) {
+        FS__PUT_LITERAL(line, ",\"application\":");
+        put_text(line, record->application, FS_RECORD_APPLICATION_MAX);
+    }
     if (record->summary) {
         FS__PUT_LITERAL(line, ",\"summary\":");
         put_text(line, record->summary, FS_RECORD_SUMMARY_MAX);
@@ -349,10 +412,9 @@ bool fs__eve_record(struct fs__line *line, const struct fs_record_flow *record,
     fs_flow_uid(flow, options->uid_seed, uid);
     if (!fs__eve_head(line, &event))
         return false;
-    if (record->application) {
-        FS__PUT_LITERAL(line, ",\"app_proto\":");
-        put_text(line, record->application, FS_RECORD_APPLICATION_MAX);
-    }
+    const char *app = app_proto(record);
+    if (app)
+        FS__EVE_STRING(line, ",\"app_proto\":", app);
     put_flow(line, flow);
     fs__eve_community_id(line, flow, options);
     put_tcp(line, record);

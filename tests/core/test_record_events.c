@@ -114,7 +114,8 @@ static void test_http(void **state) {
     write_message(FS_SESSION_HTTP, &http);
     expect("{\"timestamp\":\"2024-01-01T00:00:00.025000+0000\",\"flow_id\":");
     expect(",\"pcap_cnt\":12,\"event_type\":\"http\",\"vlan\":[5],\"src_ip\":\"10.0.0.1\",\"src_port\":40000,"
-           "\"dest_ip\":\"10.0.0.2\",\"dest_port\":80,\"ip_v\":4,\"proto\":\"UDP\",\"pkt_src\":\"wire/pcap\",\"tx_id\":2,");
+           "\"dest_ip\":\"10.0.0.2\",\"dest_port\":80,\"ip_v\":4,\"proto\":\"UDP\",\"pkt_src\":\"wire/"
+           "pcap\",\"tx_id\":2,");
     expect("\"http\":{\"hostname\":\"www.example.org\",\"http_port\":8080,\"url\":\"/a?b=\\\"c\\\"\","
            "\"http_user_agent\":\"curl/8\",\"http_content_type\":\"text/html\",\"http_refer\":\"http://x/\","
            "\"http_method\":\"GET\",\"protocol\":\"HTTP/1.1\",\"status\":302,\"redirect\":\"/b\",\"length\":1234},"

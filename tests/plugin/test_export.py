@@ -48,7 +48,7 @@ def zeek_rows(text):
 def without_application(form, line):
     """The core alone has no dissectors that name the application."""
     if form == "eve":
-        return re.sub(r'"app_proto":"[^"]*",', "", line)
+        return re.sub(r'"app_proto":"[^"]*",|,"application":"[^"]*"', "", line)
     cells = next(csv.reader([line])) if form == "csv" else line.split("\t")
     at = APPLICATION[form]
     return "\t".join(cells[:at] + cells[at + 1:])
