@@ -159,6 +159,32 @@ class Tests:
         self.check([row["Dup>"], row["Dup<"]] == totals, "the table has other totals")
         self.check(not any(row["flowscope.flow.initiator.duplicates"] for row in ignored), "ignored, there are totals")
 
+    def followed(self, capture, flow, *arguments):
+        """What -z follow shows of the flow, without the head that names the capture's flow."""
+        text = self.tshark.run("-q", "-r", capture, *arguments, "-z", "follow,flowscope,raw,%d" % flow).stdout
+        return [line for line in text.splitlines() if re.fullmatch(r"\t?[0-9a-f]+", line)]
+
+    def test_follow(self):
+        """A stream says what one tap saw of it, once, datagrams and weak evidence included."""
+        capture = self.tshark.readable(os.path.join(RECORDED, "mirror-two-interfaces.pcapng"))
+        clean = self.path("one-tap.pcapng")
+        with open(clean, "wb"):
+            os.chmod(clean, 0o666)
+        self.tshark.run("-r", capture, "-Y", "frame.interface_id == 0", "-w", clean)
+        for flow in range(4):
+            once = self.followed(clean, flow)
+            for passes in ((), ("-2",)):
+                self.check(once and self.followed(capture, flow, *passes) == once,
+                           "flow %d %s: marked copies are followed" % (flow, passes))
+        self.check(len(self.followed(capture, 1, *option("duplicates", "ignore"))) == 2 * len(self.followed(clean, 1)),
+                   "ignored, copies are not followed")
+        # Where flows are told apart by VLAN, copies are all that the flow of the second tap has.
+        capture = self.tshark.readable(os.path.join(RECORDED, "mirror-vlan.pcapng"))
+        apart = option("key_vlan", "TRUE") + option("duplicate_mode", "routed")
+        dns = [int(row["Flow"]) for row in flows(self.tshark, capture, *apart) if row["Protocol"] == "UDP"]
+        texts = [self.followed(capture, flow, *apart) for flow in dns]
+        self.check(len(texts) > 1 and all(texts) and texts[0] == texts[1], "a flow of copies is empty: %s" % texts)
+
     def test_ignore(self):
         arguments = option("duplicates", "ignore")
         self.check(not copies(self.tshark, self.recorded, *arguments), "ignored, there are duplicates")
