@@ -782,6 +782,26 @@ def tcp_blind_reset():
 
 
 @scenario
+def tcp_injected():
+    c = Capture("tcp-injected", "someone on the path answers an HTTP request before the server does, with other bytes, "
+                                "and then tries to end the connection by a reset out of the window; the server's answer "
+                                "overlaps the forged one",
+                note="history of the flow left out")
+    request = b"GET /update.bin HTTP/1.1\r\nHost: mirror.example\r\n\r\n"
+    answer = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 16\r\n\r\nthe real content"
+    forged = answer.replace(b"the real content", b"evil, evil, evil")
+    t = Tcp(c, state="closed", end="fin", conn_state="SF", stream_bytes=[len(request), len(answer)])
+    t.open().data(CLIENT, request)
+    t.send(SERVER, PSH | ACK, forged, seq=t.next[SERVER])
+    t.send(SERVER, PSH | ACK, answer)
+    c.anomaly("conflict")
+    t.send(CLIENT, ACK).send(SERVER, RST, seq=t.next[SERVER] + 500_000_000)
+    c.anomaly("rst_out_of_window")
+    t.close()
+    return c
+
+
+@scenario
 def tcp_keep_alive():
     c = Capture("tcp-keep-alive", "keep-alive probes, without data and with one old byte, keep a quiet connection for "
                                   "longer than its timeout and add nothing to the stream",
@@ -885,6 +905,18 @@ def tcp_lost_in_capture():
     t.send(SERVER, ACK)
     c.anomaly("ack_unseen")
     t.data(CLIENT, b"3" * 1000).close()
+    return c
+
+
+@scenario
+def tcp_lost_and_acknowledged():
+    c = Capture("tcp-lost-and-acknowledged", "what follows a lost segment waits, until the receiver acknowledges beyond it "
+                                             "for the second time: with that frame the hole is given up")
+    t = Tcp(c, state="closed", end="fin", history="ShADadGFf", conn_state="SF", stream_bytes=[3000, 500])
+    t.open().data(CLIENT, b"1" * 1000)
+    t.next[CLIENT] += 1000
+    t.send(CLIENT, PSH | ACK, b"3" * 1000).send(SERVER, ACK)
+    t.data(SERVER, b"x" * 500).close()
     return c
 
 

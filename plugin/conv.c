@@ -158,20 +158,12 @@ static tap_packet_status endpoint_packet(void *data, packet_info *pinfo, epan_di
 
 /* ---- conversation filter: the innermost flow of the frame ---- */
 
-static const struct fs_record *innermost(const packet_info *pinfo) {
-    const struct fs_record *record;
-    const struct fs_record *last = NULL;
-    for (unsigned n = 0; (record = fs_store_record(pinfo->num, n)); n++)
-        last = record;
-    return last;
-}
-
 static fs_bool filter_is_valid(FS_FILTER_ARGUMENTS) {
-    return innermost(pinfo) != NULL;
+    return fs_store_innermost(pinfo->num) != NULL;
 }
 
 static char *filter_build(FS_FILTER_ARGUMENTS) {
-    const struct fs_record *record = innermost(pinfo);
+    const struct fs_record *record = fs_store_innermost(pinfo->num);
     return record ? g_strdup_printf("flowscope.flow == %u", record->flow) : NULL;
 }
 

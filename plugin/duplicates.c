@@ -106,8 +106,7 @@ static void show_fields(tvbuff_t *tvb, proto_tree *tree, const struct fs_duplica
         proto_tree_add_string(tree, hf_evidence, tvb, 0, 0, fs_dedup_evidence_name(duplicate->evidence)));
 }
 
-void fs_duplicates_show(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree) {
-    const struct fs_duplicate *duplicate = fs_store_duplicate(pinfo->num);
+void fs_duplicates_show(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, const struct fs_duplicate *duplicate) {
     bool is_many = fs_store_many_duplicates() == pinfo->num;
     proto_item *item = NULL;
     if (duplicate && duplicate->treatment == FS_DUPLICATE_WITHHELD)

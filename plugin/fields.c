@@ -34,11 +34,13 @@ static int ett_packet = -1, ett_flow = -1, ett_side[2] = {-1, -1};
     XX(stream_offset, "stream_offset", "Stream offset", FT_UINT64, BASE_DEC, NULL,                                     \
        "TCP: place of the first payload byte in the side's stream; 0 is the first byte after the SYN")                 \
     XX(gap, "gap", "Missing", FT_UINT64, BASE_DEC | BASE_UNIT_STRING, UNS(&units_byte_bytes),                          \
-       "TCP: bytes missing before it, or given up as lost with it")                                                    \
+       "TCP: bytes missing before it, or given up as lost with it, of either side: once for each")                     \
+    XX(gap_side, "gap_side", "Missing from", FT_UINT8, BASE_DEC, VALS(side_names),                                     \
+       "TCP: who should have sent the bytes of flowscope.gap, in the same order")                                      \
     XX(retransmission_of, "retransmission_of", "Repeats frame", FT_FRAMENUM, BASE_NONE,                                \
        FRAMENUM_TYPE(FT_FRAMENUM_RETRANS_PREV), "TCP: frame that brought the first of these bytes before")             \
     XX(out_of_order_after, "out_of_order_after", "Fills the hole before frame", FT_FRAMENUM, BASE_NONE, NULL,          \
-       "TCP: frame that came too early, and showed that these bytes were missing")                                     \
+       "TCP: frame that came before these bytes, and showed that they were missing")                                   \
     XX(first_frame, "first_frame", "First frame", FT_FRAMENUM, BASE_NONE, NULL, "First frame of the flow")             \
     XX(previous_frame, "previous_frame", "Previous frame", FT_FRAMENUM, BASE_NONE, NULL,                               \
        "Frame of the flow before this one")                                                                            \
@@ -440,32 +442,29 @@ static void show_anomalies(const struct place *place, unsigned anomalies) {
     add_text(place, hf_anomaly, text);
 }
 
-/* Which frame a segment that is not in order refers to, and how. */
-static void show_other_frame(const struct place *place, const struct fs_seen *seen) {
-    switch (fs_record_segment(&seen->record)) {
-    case FS_SEGMENT_GAP_FILL:
-    case FS_SEGMENT_OUT_OF_ORDER:
-        add_frame(place, hf_out_of_order_after, seen->other_frame);
-        break;
-    case FS_SEGMENT_IN_ORDER:
-    case FS_SEGMENT_AHEAD:
-        break;
-    default:
-        add_frame(place, hf_retransmission_of, seen->other_frame);
-    }
+static void show_gap(const struct place *place, uint64_t bytes, unsigned side, const char *how) {
+    if (!bytes)
+        return;
+    proto_item *item = proto_tree_add_uint64(place->tree, hf_gap, place->tvb, 0, 0, bytes);
+    proto_item_append_text(item, " %s", how);
+    proto_item_set_generated(item);
+    add_uint(place, hf_gap_side, side);
 }
 
 static void show_segment(const struct place *place, uint32_t frame, unsigned n, const struct fs_seen *seen) {
     unsigned class = fs_record_segment(&seen->record);
+    unsigned side = fs_record_side(&seen->record);
     uint64_t offset;
     if (class != FS_SEGMENT_NONE) {
         add_text(place, hf_segment, fs_segment_name((int)class));
-        show_other_frame(place, seen);
+        add_frame(place, hf_retransmission_of, seen->repeats_frame);
+        add_frame(place, hf_out_of_order_after, seen->hole_frame);
     }
     if (proto_field_is_referenced(place->tree, hf_stream_offset) && fs_store_offset(frame, n, seen, &offset))
         add_uint64(place, hf_stream_offset, offset);
-    if (seen->gap_bytes)
-        add_uint64(place, hf_gap, seen->gap_bytes);
+    show_gap(place, seen->hole_bytes, side, "before it");
+    show_gap(place, seen->gap_bytes, side, "given up as lost");
+    show_gap(place, seen->peer_gap_bytes, !side, "given up as lost");
 }
 
 static void show_message(const struct place *place, const struct fs_message_entry *entry) {
@@ -555,7 +554,7 @@ void fs_fields_show(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, const s
         tree = NULL;
     for (unsigned n = 0; n < count; n++) {
         proto_item *item = tree ? show_packet(tvb, tree, pinfo->num, n, &seen[n]) : NULL;
-        for (unsigned bit = 0; bit < FS_ANOMALY_COUNT; bit++) {
+        for (unsigned bit = 0; seen[n].anomalies >> bit; bit++) {
             if (seen[n].anomalies >> bit & 1)
                 expert_add_info(pinfo, item, anomaly_infos[bit]);
         }

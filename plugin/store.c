@@ -12,7 +12,17 @@ struct side_entry {
 };
 
 /* What few packets have. */
-enum sparse { SPARSE_RTT, SPARSE_ANOMALIES, SPARSE_OTHER_FRAME, SPARSE_GAP, SPARSE_OFFSET, SPARSE_COUNT };
+enum sparse {
+    SPARSE_RTT,
+    SPARSE_ANOMALIES,
+    SPARSE_REPEATS,
+    SPARSE_HOLE_FRAME,
+    SPARSE_HOLE,
+    SPARSE_GAP,
+    SPARSE_PEER_GAP,
+    SPARSE_OFFSET,
+    SPARSE_COUNT
+};
 
 struct more_entry {
     uint32_t frame;
@@ -49,6 +59,7 @@ static struct {
     uint64_t start_ns, latest_ns;
     uint32_t frame; /* that is being run */
     uint32_t last_frame;
+    uint32_t newest; /* frame that is remembered */
     bool started;
     bool finishing;
 } store;
@@ -281,6 +292,10 @@ void fs_store_open(void) {
     fs_messages_open();
 }
 
+bool fs_store_has_begun(void) {
+    return store.pipeline;
+}
+
 void fs_store_begin(bool sessions) {
     struct fs_pipeline_config config;
     if (store.pipeline || !store.frames)
@@ -342,7 +357,6 @@ static guint first_entry(GArray *array, uint32_t frame) {
     return low;
 }
 
-/* A frame that is dissected anew for the first time takes back what was there, and what came after. */
 static void truncate_from(GArray *array, uint32_t frame) {
     if (array->len && entry_frame(array, array->len - 1) >= frame)
         g_array_set_size(array, first_entry(array, frame));
@@ -396,6 +410,14 @@ static struct fs_record *find_record(uint32_t frame, unsigned n) {
 
 const struct fs_record *fs_store_record(uint32_t frame, unsigned n) {
     return find_record(frame, n);
+}
+
+const struct fs_record *fs_store_innermost(uint32_t frame) {
+    const struct fs_record *record;
+    const struct fs_record *last = NULL;
+    for (unsigned n = 0; (record = find_record(frame, n)); n++)
+        last = record;
+    return last;
 }
 
 int fs_store_reject(uint32_t frame) {
@@ -462,8 +484,11 @@ static void remember(uint32_t frame, unsigned n, const struct fs_seen *seen, uin
     if (seen->record.bits & FS_RECORD_RTT)
         add_side_value(SPARSE_RTT, frame, n, seen->rtt_ns);
     add_side_value(SPARSE_ANOMALIES, frame, n, seen->anomalies);
-    add_side_value(SPARSE_OTHER_FRAME, frame, n, seen->other_frame);
+    add_side_value(SPARSE_REPEATS, frame, n, seen->repeats_frame);
+    add_side_value(SPARSE_HOLE_FRAME, frame, n, seen->hole_frame);
+    add_side_value(SPARSE_HOLE, frame, n, seen->hole_bytes);
     add_side_value(SPARSE_GAP, frame, n, seen->gap_bytes);
+    add_side_value(SPARSE_PEER_GAP, frame, n, seen->peer_gap_bytes);
     if (offset >> 32)
         add_side_value(SPARSE_OFFSET, frame, n, offset);
     link_previous(frame, &seen->record);
@@ -560,13 +585,17 @@ uint64_t fs_store_forgotten_frames(void) {
     return stats.dedup.evictions_in_window;
 }
 
-static void remember_duplicate(uint32_t frame) {
-    truncate_from(store.duplicates, frame);
-    if (store.latest.frame == frame)
-        g_array_append_val(store.duplicates, store.latest);
-}
 
 /* ---- records ---- */
+
+/* A frame that is dissected anew for the first time takes back what was there, and what came after. */
+static void take_back(uint32_t frame) {
+    truncate_from(store.duplicates, frame);
+    truncate_from(store.more, frame);
+    for (unsigned i = 0; i < SPARSE_COUNT; i++)
+        truncate_from(store.sparse[i], frame);
+    memset(place_of(frame), 0, sizeof(struct fs_record));
+}
 
 /* Room for the frame's record; false if it is not to have one. */
 static bool make_room(uint32_t frame) {
@@ -574,11 +603,11 @@ static bool make_room(uint32_t frame) {
         return false;
     while (frame >> CHUNK_SHIFT >= store.frames->len)
         g_ptr_array_add(store.frames, g_new0(struct fs_record, CHUNK));
-    truncate_from(store.more, frame);
-    for (unsigned i = 0; i < SPARSE_COUNT; i++)
-        truncate_from(store.sparse[i], frame);
-    remember_duplicate(frame);
-    memset(place_of(frame), 0, sizeof(struct fs_record));
+    if (frame <= store.newest)
+        take_back(frame);
+    store.newest = frame;
+    if (store.latest.frame == frame)
+        g_array_append_val(store.duplicates, store.latest);
     return true;
 }
 
@@ -600,8 +629,11 @@ unsigned fs_store_frame(const struct fs_packet *packets, unsigned count, const i
         seen[n] = (struct fs_seen){.record = record_of(verdict, segment),
                                    .rtt_ns = verdict->rtt_ns,
                                    .anomalies = verdict->anomalies,
-                                   .other_frame = segment->other_frame,
+                                   .repeats_frame = segment->repeats_frame,
+                                   .hole_frame = segment->hole_frame,
+                                   .hole_bytes = segment->hole_bytes,
                                    .gap_bytes = segment->gap_bytes,
+                                   .peer_gap_bytes = segment->peer_gap_bytes,
                                    .packet = &packets[i]};
         if (kept)
             remember(frame, n, &seen[n], segment->offset);
@@ -625,7 +657,7 @@ void fs_store_untracked(uint32_t frame, int reject, uint32_t wire_len) {
 
 /* ---- later passes ---- */
 
-unsigned fs_store_count(uint32_t frame) {
+static unsigned count_records(uint32_t frame) {
     unsigned count = 0;
     for (const struct fs_record *record = fs_store_record(frame, 0); record; count++)
         record = fs_store_next(frame, count, record);
@@ -657,8 +689,8 @@ static const struct fs_packet *find_packet(const struct fs_record *record, const
 
 _Static_assert(FS_FRAME_MAX <= 64, "find_packet() has a bit for each");
 
-void fs_store_recall(uint32_t frame, const struct fs_packet *packets, unsigned count, struct fs_seen *seen) {
-    unsigned records = fs_store_count(frame);
+unsigned fs_store_recall(uint32_t frame, const struct fs_packet *packets, unsigned count, struct fs_seen *seen) {
+    unsigned records = count_records(frame);
     bool same = records == count;
     uint64_t taken = 0;
     for (unsigned n = 0; n < records; n++) {
@@ -669,14 +701,18 @@ void fs_store_recall(uint32_t frame, const struct fs_packet *packets, unsigned c
         if (record->bits & FS_RECORD_ANOMALY)
             seen[n].anomalies = (unsigned)side_value(SPARSE_ANOMALIES, frame, n);
         if (fs_record_segment(record) > FS_SEGMENT_IN_ORDER || seen[n].anomalies) {
-            seen[n].other_frame = (uint32_t)side_value(SPARSE_OTHER_FRAME, frame, n);
+            seen[n].repeats_frame = (uint32_t)side_value(SPARSE_REPEATS, frame, n);
+            seen[n].hole_frame = (uint32_t)side_value(SPARSE_HOLE_FRAME, frame, n);
+            seen[n].hole_bytes = side_value(SPARSE_HOLE, frame, n);
             seen[n].gap_bytes = side_value(SPARSE_GAP, frame, n);
+            seen[n].peer_gap_bytes = side_value(SPARSE_PEER_GAP, frame, n);
         }
         same = same && is_alike(record, &packets[n]);
         seen[n].packet = same ? &packets[n] : NULL;
     }
     for (unsigned n = 0; n < records && !same; n++)
         seen[n].packet = find_packet(&seen[n].record, packets, count, &taken);
+    return records;
 }
 
 bool fs_store_offset(uint32_t frame, unsigned n, const struct fs_seen *seen, uint64_t *offset) {

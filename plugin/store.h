@@ -56,11 +56,12 @@ _Static_assert(FS_SEGMENT_COUNT <= 16, "four bits");
 /* A packet of a frame as the running dissection shows it. */
 struct fs_seen {
     struct fs_record record;
-    uint64_t rtt_ns;                /* with FS_RECORD_RTT */
-    unsigned anomalies;             /* set of enum fs_anomaly */
-    uint32_t other_frame;           /* as in struct fs_segment_verdict */
-    uint64_t gap_bytes;             /* likewise */
-    const struct fs_packet *packet; /* NULL if this dissection did not reach it */
+    uint64_t rtt_ns;                                /* with FS_RECORD_RTT */
+    unsigned anomalies;                             /* set of enum fs_anomaly */
+    uint32_t repeats_frame;                         /* as in struct fs_segment_verdict */
+    uint32_t hole_frame;                            /* likewise */
+    uint64_t hole_bytes, gap_bytes, peer_gap_bytes; /* likewise */
+    const struct fs_packet *packet;                 /* NULL if this dissection did not reach it */
 };
 
 /* What the search for duplicates found out about a frame. */
@@ -96,8 +97,9 @@ static inline bool fs_record_is_counted(const struct fs_record *record) {
 
 /* Open with the file, close before it goes. */
 void fs_store_open(void);
-/* Before each frame of the first pass: the first one says whether messages are wanted. */
+/* Before the first frame, which says whether messages are wanted. */
 void fs_store_begin(bool sessions);
+bool fs_store_has_begun(void);
 void fs_store_close(void);
 bool fs_store_is_open(void);
 
@@ -124,10 +126,9 @@ uint64_t fs_store_forgotten_frames(void);
 /* False for frames past the preference max_frames. */
 bool fs_store_remembers(uint32_t frame);
 
-/* Later passes: how many packets of the frame are remembered, and what: `seen` has room for them. `packets` are those
- * that the running dissection reached. */
-unsigned fs_store_count(uint32_t frame);
-void fs_store_recall(uint32_t frame, const struct fs_packet *packets, unsigned count, struct fs_seen *seen);
+/* Later passes: what is remembered of the frame's packets, and of how many: `seen` has room for FS_FRAME_MAX. `packets`
+ * are those that the running dissection reached. */
+unsigned fs_store_recall(uint32_t frame, const struct fs_packet *packets, unsigned count, struct fs_seen *seen);
 /* Why an untracked frame is; FS_REJECT_NONE if it was tracked or is not known. */
 int fs_store_reject(uint32_t frame);
 /* The n-th packet of a frame, from 0; NULL if there is none. */
@@ -136,6 +137,9 @@ const struct fs_record *fs_store_record(uint32_t frame, unsigned n);
 static inline const struct fs_record *fs_store_next(uint32_t frame, unsigned n, const struct fs_record *record) {
     return n == 0 && !(record->bits & FS_RECORD_MORE) ? NULL : fs_store_record(frame, n + 1);
 }
+
+/* The innermost packet of a frame, whose flow stands for it; NULL if it has none. */
+const struct fs_record *fs_store_innermost(uint32_t frame);
 
 /* One more than the highest id so far; 0 without flows. */
 uint32_t fs_store_flow_count(void);

@@ -28,7 +28,7 @@ struct fs_pipeline {
     const struct fs_packet *packets;
     struct fs_segment_verdict *segments;
     size_t count;
-    bool gap, conflict;             /* found with the packet at hand */
+    bool conflict;                  /* found with the packet at hand */
     bool ending;                    /* the streams at hand are being flushed */
     struct fs_pipeline_stats stats; /* without those of the stages */
     uint64_t anomalies[FS_ANOMALY_COUNT];
@@ -140,7 +140,6 @@ static void note_gap(struct fs_pipeline *pipeline, uint32_t flow, unsigned side)
     struct fs_stream_info info;
     if (pipeline->ending)
         return; /* nobody acknowledged these bytes: they may never have been sent */
-    pipeline->gap = true;
     fs_reassembler_info(stream_of(pipeline, flow, side), &info);
     if (fs__is_power_of_ten(info.gaps))
         (void)fs_tracker_add_gap(pipeline->tracker, flow, (enum fs_side)side);
@@ -217,9 +216,10 @@ static void run_segment(struct fs_pipeline *pipeline, const struct fs_event *eve
     if (event->flow < pipeline->stream_room)
         tick_session(&pipeline->streams[event->flow], packet->time_ns);
     struct fs_reassembler *peer = stream_of(pipeline, event->flow, !event->side);
+    uint64_t lost_by_peer = 0;
     if (peer) {
-        fs_reassembler_acknowledge(peer, packet);
-        fs_reassembler_advance(peer, packet->time_ns);
+        lost_by_peer = fs_reassembler_acknowledge(peer, packet);
+        lost_by_peer += fs_reassembler_advance(peer, packet->time_ns);
     }
     struct fs_reassembler *stream = stream_of(pipeline, event->flow, event->side);
     bool brings = packet->payload_len || (packet->tcp.flags & FS_TCP_FIN);
@@ -230,7 +230,8 @@ static void run_segment(struct fs_pipeline *pipeline, const struct fs_event *eve
     if (stream && brings)
         (void)fs_reassembler_segment(stream, packet, verdict);
     else if (stream)
-        fs_reassembler_advance(stream, packet->time_ns);
+        verdict->gap_bytes = fs_reassembler_advance(stream, packet->time_ns);
+    verdict->peer_gap_bytes = lost_by_peer;
     if (was_reset(pipeline, event)) {
         flush(pipeline, event, FS_STREAM_RST);
         end_session(pipeline, event, true);
@@ -284,11 +285,14 @@ static void report(struct fs_pipeline *pipeline, const struct fs_event *base, un
     forward(pipeline, &event);
 }
 
+static bool has_gap(const struct fs_segment_verdict *verdict) {
+    return verdict->gap_bytes || verdict->peer_gap_bytes;
+}
+
 static void report_stream(struct fs_pipeline *pipeline, const struct fs_event *event,
                           struct fs_segment_verdict *verdict) {
-    verdict->gap = pipeline->gap;
     verdict->conflict = pipeline->conflict;
-    if (verdict->gap)
+    if (has_gap(verdict))
         report(pipeline, event, FS_ANOMALY_GAP);
     if (verdict->conflict)
         report(pipeline, event, FS_ANOMALY_CONFLICT);
@@ -321,7 +325,7 @@ static void on_event(struct fs_tracker *tracker, const struct fs_event *event, v
     struct fs_pipeline *pipeline = user;
     size_t i = packet_of(pipeline, event);
     (void)tracker;
-    pipeline->gap = pipeline->conflict = false;
+    pipeline->conflict = false;
     if (i != SIZE_MAX) {
         on_packet(pipeline, event, i);
         return;
@@ -501,7 +505,7 @@ static void begin_call(struct fs_pipeline *pipeline, const struct fs_packet *pac
 /* The tracker fills the verdict after its events. */
 static void add_anomalies(struct fs_verdict *verdict, const struct fs_segment_verdict *segment) {
     unsigned anomalies = verdict->anomalies;
-    anomalies |= segment->gap ? FS_ANOMALY_GAP : 0U;
+    anomalies |= has_gap(segment) ? FS_ANOMALY_GAP : 0U;
     anomalies |= segment->conflict ? FS_ANOMALY_CONFLICT : 0U;
     anomalies |= segment->limit ? FS_ANOMALY_LIMIT : 0U;
     verdict->anomalies = (uint16_t)anomalies;

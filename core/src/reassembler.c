@@ -189,21 +189,20 @@ void fs_reassembler_free(struct fs_reassembler *reassembler) {
 }
 
 void fs_reassembler_info(const struct fs_reassembler *reassembler, struct fs_stream_info *info) {
-    memset(info, 0, sizeof *info);
-    info->next_offset = reassembler->next;
-    info->waiting_bytes = reassembler->waiting.cost;
-    info->gaps = reassembler->gaps;
-    info->gap_bytes = reassembler->gap_bytes;
-    info->uncaptured_bytes = reassembler->uncaptured_bytes;
-    info->overlap_bytes = reassembler->overlap_bytes;
-    info->conflict_bytes = reassembler->conflict_bytes;
-    info->retransmissions = reassembler->retransmissions;
-    info->out_of_order = reassembler->out_of_order;
-    info->retransmitted_bytes = reassembler->retransmitted_bytes;
-    info->out_of_order_bytes = reassembler->out_of_order_bytes;
-    info->dropped_bytes = reassembler->dropped_bytes;
-    info->from_middle = (reassembler->bits & FS__STREAM_FROM_MIDDLE) != 0;
-    info->end = reassembler->end;
+    *info = (struct fs_stream_info){.next_offset = reassembler->next,
+                                    .waiting_bytes = reassembler->waiting.cost,
+                                    .gaps = reassembler->gaps,
+                                    .gap_bytes = reassembler->gap_bytes,
+                                    .uncaptured_bytes = reassembler->uncaptured_bytes,
+                                    .overlap_bytes = reassembler->overlap_bytes,
+                                    .conflict_bytes = reassembler->conflict_bytes,
+                                    .retransmissions = reassembler->retransmissions,
+                                    .out_of_order = reassembler->out_of_order,
+                                    .retransmitted_bytes = reassembler->retransmitted_bytes,
+                                    .out_of_order_bytes = reassembler->out_of_order_bytes,
+                                    .dropped_bytes = reassembler->dropped_bytes,
+                                    .from_middle = (reassembler->bits & FS__STREAM_FROM_MIDDLE) != 0,
+                                    .end = reassembler->end};
 }
 
 static void set(struct fs_reassembler *side, unsigned bits) {
@@ -863,10 +862,11 @@ static void fill_verdict(struct fs_reassembler *side, const struct fs__payload *
     verdict->segment = (uint8_t) class;
     if (class == FS_SEGMENT_NONE || class == FS_SEGMENT_AFTER_END || class == FS_SEGMENT_BEYOND_WINDOW)
         return;
-    verdict->other_frame = fs__segment_other_frame(side, payload);
+    verdict->repeats_frame = fs__segment_repeats_frame(side, payload);
+    verdict->hole_frame = fs__segment_hole_frame(side, payload);
     if (class == FS_SEGMENT_AHEAD) {
         uint64_t known = side->highest > side->next ? side->highest : side->next;
-        verdict->gap_bytes = (uint64_t)payload->start - known;
+        verdict->hole_bytes = (uint64_t)payload->start - known;
     }
 }
 
@@ -943,7 +943,6 @@ int fs_reassembler_segment(struct fs_reassembler *reassembler, const struct fs_p
     if (side->end != FS_STREAM_OPEN) {
         int result = after_end(side, packet, verdict);
         verdict->gap_bytes = occasion.given_up;
-        verdict->gap = occasion.given_up > 0;
         return result;
     }
     struct fs__payload payload = payload_of(side, packet);
@@ -953,9 +952,9 @@ int fs_reassembler_segment(struct fs_reassembler *reassembler, const struct fs_p
     fill_verdict(side, &payload, class, verdict);
     count_class(side, class, packet->payload_len);
     int result = take_segment(side, &occasion, packet, uncut, &payload, verdict);
-    if (class != FS_SEGMENT_AHEAD)
-        verdict->gap_bytes = occasion.given_up;
-    verdict->gap = occasion.given_up > 0;
+    if (payload.start <= (int64_t)side->next)
+        verdict->hole_bytes = 0; /* given up at once */
+    verdict->gap_bytes = occasion.given_up;
     verdict->conflict = occasion.conflict;
     return result;
 }
@@ -986,23 +985,25 @@ static void note_acknowledgement(struct fs_reassembler *side, const struct fs_pa
     }
 }
 
-void fs_reassembler_acknowledge(struct fs_reassembler *reassembler, const struct fs_packet *packet) {
+uint64_t fs_reassembler_acknowledge(struct fs_reassembler *reassembler, const struct fs_packet *packet) {
     struct fs_reassembler *side = reassembler;
+    struct occasion occasion = {.time_ns = packet->time_ns, .frame = packet->frame};
     if (side->end != FS_STREAM_OPEN || !(packet->tcp.flags & FS_TCP_ACK) || (packet->tcp.flags & FS_TCP_RST))
-        return;
+        return 0;
     if (side->bits & FS__STREAM_STARTED) {
-        struct occasion occasion = {.time_ns = packet->time_ns, .frame = packet->frame};
         give_up_acknowledged_holes(side, &occasion);
         note_acknowledgement(side, packet);
     }
     side->window = packet->tcp.window;
     set(side, FS__STREAM_HAS_WINDOW);
+    return occasion.given_up;
 }
 
-void fs_reassembler_advance(struct fs_reassembler *reassembler, uint64_t now_ns) {
+uint64_t fs_reassembler_advance(struct fs_reassembler *reassembler, uint64_t now_ns) {
     struct occasion occasion = {.time_ns = now_ns};
     if (reassembler->end == FS_STREAM_OPEN)
         give_up_old_holes(reassembler, &occasion);
+    return occasion.given_up;
 }
 
 void fs_reassembler_flush(struct fs_reassembler *reassembler, enum fs_stream_end end, uint64_t now_ns, uint32_t frame) {

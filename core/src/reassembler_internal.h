@@ -70,7 +70,10 @@ static inline uint64_t fs__piece_age(const struct fs__piece *piece, uint64_t now
 enum fs_segment_class fs__segment_class(struct fs_reassembler *side, const struct fs_packet *packet,
                                         const struct fs__payload *payload);
 
-/* Frame that held the payload's first byte, or that showed the hole it lies in; 0 if unknown. */
-uint32_t fs__segment_other_frame(struct fs_reassembler *side, const struct fs__payload *payload);
+/* Frame that brought the payload's first byte before; 0 if none did, or it is no longer known. */
+uint32_t fs__segment_repeats_frame(struct fs_reassembler *side, const struct fs__payload *payload);
+
+/* Frame that showed the hole in which the payload's first new byte lies; 0 if it lies in none that was seen. */
+uint32_t fs__segment_hole_frame(struct fs_reassembler *side, const struct fs__payload *payload);
 
 #endif
