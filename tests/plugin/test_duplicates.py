@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import support  # noqa: E402
 
 RECORDED = os.path.join(support.ROOT, "pcaps", "recorded")
-CAPACITY = "--duplicate-capacity=16384"  # the plugin's
+CAPACITIES = {"exact": 4096, "routed": 16384, "rewritten": 16384}  # the plugin's, for its default windows
 FIELDS = ["frame.number", "flowscope.duplicate", "flowscope.duplicate_of", "flowscope.duplicate.previous",
           "flowscope.duplicate.delta", "flowscope.duplicate.hops", "flowscope.duplicate.reason",
           "flowscope.duplicate.evidence"]
@@ -50,7 +50,7 @@ def copies(tshark, capture, *arguments):
 
 def replayed(capture, mode="exact"):
     """The same, as the core's own front end has it; None if libpcap cannot read the capture."""
-    done = subprocess.run([support.REPLAY, "--duplicates=" + mode, CAPACITY, capture], capture_output=True, text=True,
+    done = subprocess.run([support.REPLAY, "--duplicates=" + mode, "--duplicate-capacity=%d" % CAPACITIES[mode], capture], capture_output=True, text=True,
                           check=False)
     if done.returncode:
         return None
@@ -238,6 +238,19 @@ class Tests:
         few = self.twice("http.pcapng")
         self.check(("Duplicates", "so many disturb: see the preference flowscope.duplicates") not in
                    summary(self.tshark, few), "fewer than 100 frames are enough")
+
+    def test_forgotten_frames_are_told(self):
+        """More frames than are remembered at one time: what was missed is counted, and a wider window has more room."""
+        path = self.path("burst.pcap")
+        frames = [(10**18, bytes(12) + b"\x12\x34" + struct.pack(">I", i)) for i in range(4100)]
+        write_pcap(path, frames + frames[:1])
+        name = ("Duplicates", "frames whose copies may be missed: the window is too wide")
+        values = summary(self.tshark, path)
+        self.check(values.get(name) == "5" and ("Duplicates", "share of frames [%]") not in values,
+                   "4096 frames are remembered: %s" % values)
+        values = summary(self.tshark, path, *option("duplicate_window_us", "1001"))
+        self.check(name not in values and values["Duplicates", "marked: exact, weak evidence"] == "1",
+                   "a wider window has no more room: %s" % values)
 
     def test_where(self):
         capture = self.path("routed.pcap")
