@@ -70,9 +70,10 @@ static int setup(void **state) {
 }
 
 static void write_message(uint8_t protocol, const void *detail) {
-    F.message.protocol = protocol;
-    F.message.detail = detail;
-    assert_int_equal(fs_record_write_message(&F.writer, &F.record, &F.message), 0);
+    struct fs_message message = F.message;
+    message.protocol = protocol;
+    message.detail = detail;
+    assert_int_equal(fs_record_write_message(&F.writer, &F.record, &message), 0);
 }
 
 static void expect(const char *part) {
@@ -434,11 +435,12 @@ static void test_a_failing_sink_is_told_once(void **state) {
     (void)state;
     struct fs_http_message http = response();
     const struct fs_record_anomaly anomaly = {FS_ANOMALY_GAP, FS_INITIATOR, START, 1};
+    struct fs_message message = F.message;
+    message.protocol = FS_SESSION_HTTP;
+    message.detail = &http;
     F.failing = true;
-    F.message.protocol = FS_SESSION_HTTP;
-    F.message.detail = &http;
-    assert_int_equal(fs_record_write_message(&F.writer, &F.record, &F.message), FS_ERR_WRITE);
-    assert_int_equal(fs_record_write_message(&F.writer, &F.record, &F.message), 0);
+    assert_int_equal(fs_record_write_message(&F.writer, &F.record, &message), FS_ERR_WRITE);
+    assert_int_equal(fs_record_write_message(&F.writer, &F.record, &message), 0);
     assert_int_equal(fs_record_write_anomaly(&F.writer, &F.record, &anomaly), 0);
     assert_int_equal(F.calls, 1);
     assert_int_equal(F.writer.events, 0);
