@@ -151,7 +151,7 @@ void pipeline_in_order(uint64_t packets) {
         fs_packet out[FS_EXTRACT_MAX];
         fs_verdict verdicts[FS_EXTRACT_MAX];
         int count = fs_extract(&extraction, &frame, out);
-        fs_pipeline_frame(pipeline, out, static_cast<size_t>(count), nullptr, verdicts, nullptr);
+        fs_pipeline_frame(pipeline, out, static_cast<size_t>(count), nullptr, nullptr, verdicts, nullptr);
     }
     fs_pipeline_free(pipeline);
 }

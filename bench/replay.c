@@ -572,16 +572,16 @@ static void run_frame(struct run *run, const struct fs_frame *frame) {
         check_duplicate(run, frame, packets, count);
         return;
     }
-    if (run->options->treatment != FS_DUPLICATES_IGNORE) {
-        struct fs_dedup_frame dedup_frame;
-        fs_dedup_frame_set(&dedup_frame, frame, packets, count);
-        fs_pipeline_duplicate(run->pipeline, &dedup_frame, NULL);
-    }
+    struct fs_compared compared;
+    bool compares = run->options->treatment != FS_DUPLICATES_IGNORE;
+    if (compares)
+        fs_dedup_frame_set(&compared.frame, frame, packets, count);
     if (count <= 0) {
-        fs_pipeline_reject(run->pipeline, -count, frame->wire_len);
+        fs_pipeline_reject(run->pipeline, -count, frame->wire_len, compares ? &compared : NULL);
         return;
     }
-    if (fs_pipeline_frame(run->pipeline, packets, (size_t)count, NULL, verdicts, NULL) != FS_OK)
+    if (fs_pipeline_frame(run->pipeline, packets, (size_t)count, NULL, compares ? &compared : NULL, verdicts, NULL) !=
+        FS_OK)
         fail("flows", "out of memory");
     for (int i = 0; run->has_events && i < count; i++)
         export_anomalies(run, &packets[i], &verdicts[i]);

@@ -232,8 +232,8 @@ static bool is_in(uint32_t frame, uint32_t flow) {
     return false;
 }
 
-/* Copies are not said twice. That of a packet of another flow (on another VLAN, if these are told apart, or in a tunnel)
- * is all that this one has. */
+/* Copies are not said twice. That of a packet of another flow (on another VLAN, if these are told apart, or in a
+ * tunnel) is all that this one has. */
 static bool is_copy(const struct follower *follower, uint32_t frame) {
     const struct fs_duplicate *duplicate = fs_store_duplicate(frame);
     return duplicate && duplicate->treatment == FS_DUPLICATE_MARKED &&
