@@ -72,7 +72,8 @@ static void note_apps(packet_info *pinfo, const struct fs_seen *seen, unsigned c
 
 /* Parsers run where somebody may see what they find: not for tables that tshark prints of flows alone. */
 static bool wants_messages(const proto_tree *tree) {
-    return !fs_tap_is_tshark() || tree || fs_sessions_are_wanted() || !fs_tap_is_listened_to();
+    return !fs_tap_is_tshark() || tree || fs_sessions_are_wanted() || fs_export_wants_messages() ||
+           !fs_tap_is_listened_to();
 }
 
 static int dissect_after(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, void *data _U_) {

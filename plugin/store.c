@@ -201,6 +201,12 @@ bool fs_store_has_messages(uint32_t id) {
     return entry && entry->session;
 }
 
+static const struct fs_event_sink *event_sink;
+
+void fs_store_set_event_sink(const struct fs_event_sink *new_sink) {
+    event_sink = new_sink;
+}
+
 static void on_message(struct fs_pipeline *pipeline, uint32_t flow, const struct fs_message *message, void *user _U_) {
     struct fs_tracker *tracker = fs_pipeline_tracker(pipeline);
     struct fs_flow_info info;
@@ -210,6 +216,21 @@ static void on_message(struct fs_pipeline *pipeline, uint32_t flow, const struct
     if (entry)
         entry->session = message->protocol;
     fs_messages_add(message, (uint32_t)info.id, store.frame, !store.finishing && info.last_frame == store.frame);
+    struct fs_flow_facts facts;
+    if (event_sink && entry && live_facts(entry, &facts))
+        event_sink->message(&facts, message);
+}
+
+static void tell_anomalies(const struct fs_packet *packet, const struct fs_seen *seen) {
+    struct fs_flow_facts facts;
+    if (!seen->anomalies || !event_sink || !fs_store_tracked(seen->record.flow, &facts))
+        return;
+    for (unsigned bit = 0; bit < FS_ANOMALY_COUNT; bit++) {
+        const struct fs_record_anomaly anomaly = {1U << bit, (enum fs_side)fs_record_side(&seen->record),
+                                                  packet->time_ns, packet->frame};
+        if (seen->anomalies >> bit & 1)
+            event_sink->anomaly(&facts, &anomaly);
+    }
 }
 
 static void note_turn(const struct fs_packet *packet, const struct fs_seen *seen) {
@@ -615,6 +636,7 @@ unsigned fs_store_frame(const struct fs_packet *packets, unsigned count, const i
         if (kept)
             remember(frame, n, &seen[n], segment->offset);
         note_turn(&packets[i], &seen[n]);
+        tell_anomalies(&packets[i], &seen[n]);
         n++;
     }
     return n;

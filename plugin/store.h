@@ -10,6 +10,7 @@
 #include "pack.h"
 
 #include "flowscope/pipeline.h"
+#include "flowscope/record.h"
 
 enum fs_record_bit {
     FS_RECORD_STATE = 0x000f, /* enum fs_state after the packet; of an untracked frame: enum fs_reject */
@@ -174,6 +175,14 @@ void fs_store_finish(void);
 /* Whoever writes records: called when a flow ends, with what fs_store_tracked() says. Only one; NULL: none. */
 typedef void (*fs_end_sink)(const struct fs_flow_facts *facts);
 void fs_store_set_end_sink(fs_end_sink sink);
+
+/* Whoever writes what happens in flows: called on the first pass with each message of a flow's parser and with each
+ * anomaly, before the flow's end. `facts` as fs_store_tracked() has them. Only one; NULL: none. */
+struct fs_event_sink {
+    void (*message)(const struct fs_flow_facts *facts, const struct fs_message *message);
+    void (*anomaly)(const struct fs_flow_facts *facts, const struct fs_record_anomaly *anomaly);
+};
+void fs_store_set_event_sink(const struct fs_event_sink *sink);
 
 /* A frame is being dissected, tracked or not. */
 void fs_store_note_frame(uint32_t frame, uint64_t time_ns);
