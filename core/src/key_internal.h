@@ -54,7 +54,7 @@ struct fs__key_secret {
     uint64_t word[6];
 };
 
-static inline struct fs__key_secret fs__key_secret(uint64_t seed) {
+static inline struct fs__key_secret fs__key_secret_of(uint64_t seed) {
     struct fs__key_secret secret = {{0xbe4ba423396cfeb8 + seed, 0x1cad21f72c81017c - seed, 0xdb979083e96dd4de + seed,
                                      0x1f67b3b7a4a44072 - seed, 0x78e5c0cc4ee679cb + seed, 0x2172ffcc7dd05a82 - seed}};
     return secret;
@@ -73,7 +73,7 @@ static inline uint64_t fs__key_secret_hash(const struct fs_key *key, const struc
 }
 
 static inline uint64_t fs__key_hash(const struct fs_key *key, uint64_t seed) {
-    struct fs__key_secret secret = fs__key_secret(seed);
+    struct fs__key_secret secret = fs__key_secret_of(seed);
     return fs__key_secret_hash(key, &secret);
 }
 

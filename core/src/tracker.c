@@ -713,7 +713,7 @@ static FS__NOINLINE uint64_t settle_segment(struct fs_tracker *tracker, struct f
 static FS__INLINE bool track_steady(struct fs_tracker *tracker, const struct fs_packet *packet, uint32_t number,
                                     struct fs__flow *flow, struct fs_verdict *verdict) {
     unsigned side = (packet->orientation & 1U) ^ (flow->bits & FS__ORIENTATION);
-    unsigned steady = flow->steady >> side;
+    unsigned steady = (unsigned)flow->steady >> side;
     if (!(steady & (unsigned)(FS__STEADY_SIDE | FS__FAR_SIDE)) || (packet->flags & UNSTEADY) ||
         flow->counts.packets[side] == UINT32_MAX)
         return false;
@@ -1107,7 +1107,7 @@ struct fs_tracker *fs_tracker_new(const struct fs_tracker_config *config, const 
         tracker->config.events = 0;
     if (!config->seed)
         tracker->config.seed = (uint64_t)(uintptr_t)tracker * 0x9e3779b97f4a7c15U;
-    tracker->secret = fs__key_secret(tracker->config.seed);
+    tracker->secret = fs__key_secret_of(tracker->config.seed);
     tracker->hot = tracker->ending = FS__NONE;
     bool has_extra = config->use_flow_label || config->tick_ns || config->idle_timeout || config->count_duplicates;
     if (fs__flow_table_init(&tracker->table, &tracker->memory, has_extra) != FS_OK) {
