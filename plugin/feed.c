@@ -607,20 +607,21 @@ static uint32_t linktype_of(const packet_info *pinfo) {
         FS_LINK_PPP_HDLC,   FS_LINK_PPPOE,      FS_LINK_LOOP,       FS_LINK_IPV4,
         FS_LINK_IPV6,       FS_LINK_CISCO_HDLC,
     };
-    static int encapsulations[FS_LENGTH_OF(known)]; /* asked for once: Wireshark searches a long table */
-    static bool asked;
+    static int latest = INT_MIN; /* most captures have but one, and Wireshark searches a long table */
+    static uint32_t linktype;
     const wtap_rec *rec = pinfo->rec;
     if (!rec || rec->rec_type != REC_TYPE_PACKET)
         return UINT32_MAX;
-    for (size_t i = 0; i < FS_LENGTH_OF(known) && !asked; i++)
-        encapsulations[i] = wtap_pcap_encap_to_wtap_encap((int)known[i]);
-    asked = true;
     int encapsulation = rec->rec_header.packet_header.pkt_encap;
-    for (size_t i = 0; i < FS_LENGTH_OF(known); i++) {
-        if (encapsulations[i] == encapsulation)
-            return known[i];
+    if (encapsulation == latest)
+        return linktype;
+    latest = encapsulation;
+    linktype = UINT32_MAX;
+    for (size_t i = 0; i < FS_LENGTH_OF(known) && linktype == UINT32_MAX; i++) {
+        if (wtap_pcap_encap_to_wtap_encap((int)known[i]) == encapsulation)
+            linktype = known[i];
     }
-    return UINT32_MAX;
+    return linktype;
 }
 
 static struct place whole_frame(tvbuff_t *tvb, const packet_info *pinfo) {

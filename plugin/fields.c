@@ -413,9 +413,10 @@ static void show_flow(const struct place *parent, const struct fs_flow_facts *fa
 
 /* ---- the packet ---- */
 
-static proto_item *show_summary(const struct place *place, const struct fs_record *record,
+static proto_item *show_summary(const struct place *place, const struct fs_seen *seen,
                                 const struct fs_flow_info *info) {
     char protocol[16], initiator[FS_TEXT_ENDPOINT], responder[FS_TEXT_ENDPOINT], packet[32] = "not counted";
+    const struct fs_record *record = &seen->record;
     if (!is_visible(place->tree))
         return proto_tree_add_item(place->tree, proto_flowscope, place->tvb, 0, 0, ENC_NA);
     if (!info)
@@ -427,7 +428,7 @@ static proto_item *show_summary(const struct place *place, const struct fs_recor
     if (record->bits & FS_RECORD_QUOTED)
         (void)g_strlcpy(packet, "quoted", sizeof packet);
     else if (fs_record_is_counted(record))
-        snprintf(packet, sizeof packet, "packet %u", record->packet);
+        snprintf(packet, sizeof packet, "packet %u", seen->link.packet);
     return proto_tree_add_protocol_format(place->tree, proto_flowscope, place->tvb, 0, 0,
                                           "Flowscope, flow %u, %s %s %s %s, %s, %s", record->flow, protocol, initiator,
                                           fs_record_side(record) == FS_INITIATOR ? "→" : "←", responder,
@@ -500,9 +501,9 @@ static void show_record(const struct place *place, uint32_t frame, unsigned n, c
     add_text(place, hf_state, fs_state_name(record->bits & FS_RECORD_STATE));
     add_flag(place, hf_quoted, quoted);
     if (fs_record_is_counted(record))
-        add_uint(place, hf_packets, record->packet);
+        add_uint(place, hf_packets, seen->link.packet);
     if (quoted || fs_record_is_counted(record))
-        add_uint64(place, hf_bytes, fs_record_bytes(record));
+        add_uint64(place, hf_bytes, fs_link_bytes(&seen->link));
     add_flag(place, hf_retransmission, record->bits & FS_RECORD_RETRANSMISSION);
     show_segment(place, frame, n, seen);
     if (record->bits & FS_RECORD_RTT)
@@ -511,9 +512,9 @@ static void show_record(const struct place *place, uint32_t frame, unsigned n, c
     show_anomalies(place, seen->anomalies);
     if (info)
         add_frame(place, hf_first_frame, info->first_frame);
-    if (record->previous != frame)
-        add_frame(place, hf_previous_frame, record->previous);
-    add_frame(place, hf_next_frame, record->next);
+    if (seen->link.previous != frame)
+        add_frame(place, hf_previous_frame, seen->link.previous);
+    add_frame(place, hf_next_frame, seen->link.next);
     if (info)
         add_frame(place, hf_last_frame, info->last_frame);
 }
@@ -530,7 +531,7 @@ static proto_item *show_packet(tvbuff_t *tvb, proto_tree *tree, uint32_t frame, 
     struct fs_flow_facts facts;
     bool known = wants_flow(tree) && fs_store_flow(seen->record.flow, &facts);
     struct place place = {tvb, tree};
-    proto_item *item = show_summary(&place, &seen->record, known ? &facts.info : NULL);
+    proto_item *item = show_summary(&place, seen, known ? &facts.info : NULL);
     proto_item_set_generated(item);
     place.tree = proto_item_add_subtree(item, ett_packet);
     show_record(&place, frame, n, seen, known ? &facts.info : NULL);

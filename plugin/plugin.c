@@ -41,14 +41,13 @@ static unsigned look(tvbuff_t *tvb, const packet_info *pinfo, const struct fs_no
                      struct fs_seen seen[FS_FRAME_MAX]) {
     if (pinfo->fd->visited)
         return fs_store_recall(pinfo->num, notes->packets, notes->count, seen);
-    if (fs_store_compares()) {
-        struct fs_dedup_frame frame;
-        fs_feed_frame(tvb, pinfo, notes, &frame);
-        fs_store_compare(&frame);
-    }
+    struct fs_compared compared;
+    bool compares = fs_store_compares();
+    if (compares)
+        fs_feed_frame(tvb, pinfo, notes, &compared.frame);
     if (notes->count)
-        return fs_store_frame(notes->packets, notes->count, notes->parents, seen);
-    fs_store_untracked(pinfo->num, notes->reject, pinfo->fd->pkt_len);
+        return fs_store_frame(notes->packets, notes->count, notes->parents, compares ? &compared : NULL, seen);
+    fs_store_untracked(pinfo->num, notes->reject, pinfo->fd->pkt_len, compares ? &compared : NULL);
     return 0;
 }
 
@@ -73,7 +72,8 @@ static void note_apps(packet_info *pinfo, const struct fs_seen *seen, unsigned c
 
 /* Parsers run where somebody may see what they find: not for tables that tshark prints of flows alone. */
 static bool wants_messages(const proto_tree *tree) {
-    return !fs_tap_is_tshark() || tree || fs_sessions_are_wanted() || !fs_tap_is_listened_to();
+    return !fs_tap_is_tshark() || tree || fs_sessions_are_wanted() || fs_export_wants_messages() ||
+           !fs_tap_is_listened_to();
 }
 
 static int dissect_after(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, void *data _U_) {

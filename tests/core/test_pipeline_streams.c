@@ -130,7 +130,7 @@ static struct answer run(struct fs_pipeline *pipeline, const struct segment *seg
     struct fs_packet packet = packet_of(segment);
     struct answer answer;
     memset(&answer, 0xa5, sizeof(answer));
-    assert_int_equal(fs_pipeline_frame(pipeline, &packet, 1, NULL, &answer.flow, &answer.segment), 0);
+    assert_int_equal(fs_pipeline_frame(pipeline, &packet, 1, NULL, NULL, &answer.flow, &answer.segment), 0);
     return answer;
 }
 
@@ -287,10 +287,10 @@ static void test_a_new_connection_has_new_streams(void **state) {
     struct fs_packet syn = packet_of(&(struct segment){false, FS_TCP_SYN, 0, 0, "", 10});
     syn.tcp.seq = 777;
     struct fs_verdict verdict;
-    assert_int_equal(fs_pipeline_frame(pipeline, &syn, 1, NULL, &verdict, NULL), 0);
+    assert_int_equal(fs_pipeline_frame(pipeline, &syn, 1, NULL, NULL, &verdict, NULL), 0);
     struct fs_packet data = packet_of(&(struct segment){false, FS_TCP_ACK, 0, 0, "new", 11});
     data.tcp.seq = 778;
-    assert_int_equal(fs_pipeline_frame(pipeline, &data, 1, NULL, &verdict, NULL), 0);
+    assert_int_equal(fs_pipeline_frame(pipeline, &data, 1, NULL, NULL, &verdict, NULL), 0);
     assert_string_equal(log.text, "iab i$fin E inew ");
     fs_pipeline_free(pipeline);
 }
@@ -404,10 +404,10 @@ static void test_a_batch_gives_the_same(void **state) {
         struct fs_pipeline *pipeline = fs_pipeline_new(&config, NULL);
         if (way == 0) {
             for (size_t i = 0; i < PACKETS; i++) {
-                fs_pipeline_frame(pipeline, &packets[i], 1, NULL, &verdicts[0][i], &segments[0][i]);
+                fs_pipeline_frame(pipeline, &packets[i], 1, NULL, NULL, &verdicts[0][i], &segments[0][i]);
             }
         } else {
-            fs_pipeline_batch(pipeline, packets, PACKETS, verdicts[1], way == 1 ? segments[1] : NULL);
+            fs_pipeline_batch(pipeline, packets, PACKETS, NULL, verdicts[1], way == 1 ? segments[1] : NULL);
         }
         for (size_t i = 0; way > 0 && i < PACKETS; i++) {
             assert_int_equal(verdicts[1][i].flow_id, verdicts[0][i].flow_id);
@@ -443,7 +443,7 @@ static void test_each_allocation_may_fail(void **state) {
         struct fs_pipeline *pipeline = fs_pipeline_new(&config, &allocator);
         for (uint32_t n = 0; pipeline != NULL && n < 300; n++) {
             struct fs_verdict verdict;
-            (void)fs_pipeline_frame(pipeline, &packets[n], 1, NULL, &verdict, NULL);
+            (void)fs_pipeline_frame(pipeline, &packets[n], 1, NULL, NULL, &verdict, NULL);
             assert_int_equal(fs_pipeline_memory(pipeline), counting.bytes);
         }
         fs_pipeline_free(pipeline);
