@@ -47,6 +47,8 @@ static int ett_packet = -1, ett_flow = -1, ett_side[2] = {-1, -1};
     XX(last_frame, "last_frame", "Last frame", FT_FRAMENUM, BASE_NONE, NULL, "Last frame of the flow so far")          \
     XX(rtt, "rtt", "Round-trip time", FT_RELATIVE_TIME, BASE_NONE, NULL,                                               \
        "From the segment that this one acknowledges first, at the point of capture")                                   \
+    XX(carried, "carried", "Carries flow", FT_UINT32, BASE_DEC, NULL,                                                  \
+       "Number of the flow of the packet that it carries, as a tunnel")                                                \
     XX(session_message, "session.message", "Message", FT_STRING, BASE_NONE, NULL,                                      \
        "Message of the application that is complete with this frame, in one line")                                     \
     XX(session_request_in, "session.request_in", "Request in frame", FT_FRAMENUM, BASE_NONE,                           \
@@ -72,6 +74,8 @@ static int ett_packet = -1, ett_flow = -1, ett_side[2] = {-1, -1};
     XX(flow_community_id, "flow.community_id", "Community ID", FT_STRING, BASE_NONE, NULL,                             \
        "Name of the flow in other tools; see preference flowscope.community_id_seed")                                  \
     XX(flow_parent, "flow.parent", "Carrier", FT_UINT32, BASE_DEC, NULL, "Flow of the tunnel that the flow came in")   \
+    XX(flow_parent_frame, "flow.parent_frame", "First frame of the carrier", FT_FRAMENUM, BASE_NONE, NULL,             \
+       "First frame of the flow of the tunnel")                                                                        \
     XX(flow_state, "flow.state", "State", FT_STRING, BASE_NONE, NULL, "Latest state of the flow")                      \
     XX(flow_end, "flow.end", "End", FT_STRING, BASE_NONE, NULL, "Why the flow is over; live if it is not")             \
     XX(flow_start, "flow.start", "Start", FT_ABSOLUTE_TIME, ABSOLUTE_TIME_LOCAL, NULL, "Time of the first packet")     \
@@ -352,19 +356,40 @@ static void show_totals(const struct place *place, const struct fs_flow_info *in
     add_uint64(place, hf_flow_payload_bytes, i->payload_bytes + r->payload_bytes);
 }
 
+static void show_carrier(const struct place *place, uint64_t parent) {
+    struct fs_flow_facts facts;
+    if (parent == FS_NO_FLOW)
+        return;
+    add_uint(place, hf_flow_parent, (uint32_t)parent);
+    if (proto_field_is_referenced(place->tree, hf_flow_parent_frame) && fs_store_flow(parent, &facts))
+        add_frame(place, hf_flow_parent_frame, facts.info.first_frame);
+}
+
+/* Letters for filters, and what they stand for. */
+static void show_history(const struct place *place, const char *history) {
+    char words[FS_TEXT_HISTORY];
+    if (!history[0])
+        return;
+    if (!is_visible(place->tree)) {
+        add_text(place, hf_flow_history, history);
+        return;
+    }
+    fs_text_history(history, words, sizeof words);
+    proto_item_set_generated(proto_tree_add_string_format_value(place->tree, hf_flow_history, place->tvb, 0, 0, history,
+                                                                "%s (%s)", history, words));
+}
+
 static void show_words(const struct place *place, const struct fs_flow_info *info) {
     char text[FS_TEXT_MARKS];
     fs_text_protocol(info, text, sizeof text);
     add_text(place, hf_flow_protocol, text);
     add_text(place, hf_session_protocol, fs_store_app((uint32_t)info->id));
-    if (info->parent != FS_NO_FLOW)
-        add_uint(place, hf_flow_parent, (uint32_t)info->parent);
+    show_carrier(place, info->parent);
     add_text(place, hf_flow_state, fs_state_name(info->state));
     add_text(place, hf_flow_end, fs_end_name(info->end));
     fs_text_marks(info->marks, text, sizeof text);
     add_text(place, hf_flow_marks, text);
-    if (info->history[0])
-        add_text(place, hf_flow_history, info->history);
+    show_history(place, info->history);
     add_text(place, hf_flow_conn_state, info->conn_state);
 }
 
@@ -519,6 +544,17 @@ static void show_record(const struct place *place, uint32_t frame, unsigned n, c
         add_frame(place, hf_last_frame, info->last_frame);
 }
 
+/* Packets of a frame come from the outside in: those that this one carries are among the `left` behind it. */
+static void show_carried(const struct place *place, const struct fs_seen *seen, unsigned left) {
+    struct fs_flow_facts facts;
+    if (!left || !proto_field_is_referenced(place->tree, hf_carried))
+        return;
+    for (unsigned n = 1; n <= left; n++) {
+        if (fs_store_flow(seen[n].record.flow, &facts) && facts.info.parent == seen->record.flow)
+            add_uint(place, hf_carried, seen[n].record.flow);
+    }
+}
+
 /* Whether fields are asked for that the record alone does not answer. */
 static bool wants_flow(const proto_tree *tree) {
     static const int *const fields[] = {&hf_first_frame, &hf_last_frame};
@@ -526,8 +562,8 @@ static bool wants_flow(const proto_tree *tree) {
            wants_side(tree, FS_RESPONDER);
 }
 
-static proto_item *show_packet(tvbuff_t *tvb, proto_tree *tree, uint32_t frame, unsigned n,
-                               const struct fs_seen *seen) {
+static proto_item *show_packet(tvbuff_t *tvb, proto_tree *tree, uint32_t frame, unsigned n, const struct fs_seen *seen,
+                               unsigned left) {
     struct fs_flow_facts facts;
     bool known = wants_flow(tree) && fs_store_flow(seen->record.flow, &facts);
     struct place place = {tvb, tree};
@@ -535,6 +571,7 @@ static proto_item *show_packet(tvbuff_t *tvb, proto_tree *tree, uint32_t frame, 
     proto_item_set_generated(item);
     place.tree = proto_item_add_subtree(item, ett_packet);
     show_record(&place, frame, n, seen, known ? &facts.info : NULL);
+    show_carried(&place, seen, left);
     if (known)
         show_flow(&place, &facts);
     return item;
@@ -554,7 +591,7 @@ void fs_fields_show(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, const s
     if (tree && !proto_field_is_referenced(tree, proto_flowscope))
         tree = NULL;
     for (unsigned n = 0; n < count; n++) {
-        proto_item *item = tree ? show_packet(tvb, tree, pinfo->num, n, &seen[n]) : NULL;
+        proto_item *item = tree ? show_packet(tvb, tree, pinfo->num, n, &seen[n], count - n - 1) : NULL;
         for (unsigned bit = 0; bit < FS_ANOMALY_COUNT; bit++) {
             if (seen[n].anomalies >> bit & 1)
                 expert_add_info(pinfo, item, anomaly_infos[bit]);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "menu.h"
 
+#include "export_objects.h"
 #include "store.h"
 
 #include "flowscope/version.h"
@@ -99,6 +100,54 @@ static void next_anomaly(ext_menubar_gui_type gui _U_, void *object _U_, void *u
         show_text("Flowscope", "No packet that is shown has an anomaly.\n");
 }
 
+/* ---- export ---- */
+
+static int format_of(const char *name) {
+    for (int format = 0; format < FS_RECORD_FORMAT_COUNT; format++) {
+        if (g_ascii_strcasecmp(name, fs_record_format_name(format)) == 0)
+            return format;
+    }
+    return -1;
+}
+
+static void write_records(enum fs_record_format format, const char *path) {
+    GError *error = NULL;
+    uint64_t count = 0;
+    GByteArray *bytes = fs_export_objects_records(format, &count);
+    bool good = g_file_set_contents(path, (const char *)bytes->data, (gssize)bytes->len, &error);
+    char *text = good ? g_strdup_printf("%" PRIu64 " records in %s\n", count, path)
+                      : g_strdup_printf("Cannot write: %s\n", error->message);
+    show_text("Flowscope Export", text);
+    g_free(text);
+    g_byte_array_free(bytes, TRUE);
+    g_clear_error(&error);
+}
+
+/* The dialog's answers, in the order of its fields; it leaves them to us. */
+static void export_answered(char **answers, void *user _U_) {
+    int format = answers && answers[0] ? format_of(g_strstrip(answers[0])) : -1;
+    const char *path = format >= 0 && answers[1] ? g_strstrip(answers[1]) : "";
+    if (format < 0)
+        show_text("Flowscope Export", "Format is csv, eve or zeek.\n");
+    else if (!path[0])
+        show_text("Flowscope Export", "A file to write to is missing.\n");
+    else if (!fs_store_is_open())
+        show_text("Flowscope Export", "No capture is open.\n");
+    else
+        write_records((enum fs_record_format)format, path);
+}
+
+static void export_records(ext_menubar_gui_type gui _U_, void *object _U_, void *user _U_) {
+    static const char *names[] = {"Format (csv, eve, zeek)", "File", NULL};
+    char *path = g_build_filename(g_get_home_dir(), "flows.csv", NULL);
+    const char *values[] = {"csv", path, NULL};
+    const funnel_ops_t *ops = funnel_get_funnel_ops();
+    if (ops && ops->new_dialog)
+        ops->new_dialog(ops->ops_id, "Flowscope: Export Records of All Flows", names, values, export_answered, NULL,
+                        NULL);
+    g_free(path);
+}
+
 static void about(ext_menubar_gui_type gui _U_, void *object _U_, void *user _U_) {
     char *text = g_strdup_printf(
         "Flowscope %s, built for Wireshark %d.%d\n\n"
@@ -122,6 +171,8 @@ void fs_menu_register(int proto) {
                           filter_sessions, NULL);
     ext_menubar_add_separator(menu);
     ext_menubar_add_entry(menu, "Next Anomaly", "Go to the next packet shown that is unusual", next_anomaly, NULL);
+    ext_menubar_add_entry(menu, "Export Records...", "Write a record of every flow: CSV, EVE or conn.log",
+                          export_records, NULL);
     ext_menubar_add_separator(menu);
     ext_menubar_add_entry(menu, "About Flowscope", "Version, and where things are", about, NULL);
 }
