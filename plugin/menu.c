@@ -19,6 +19,12 @@ static void show_text(const char *title, const char *text) {
         ops->set_text(window, text);
 }
 
+static void ask(const char *title, const char **names, const char **values, funnel_dlg_cb_t answered) {
+    const funnel_ops_t *ops = funnel_get_funnel_ops();
+    if (ops && ops->new_dialog)
+        ops->new_dialog(ops->ops_id, title, names, values, answered, NULL, NULL);
+}
+
 /* ---- the window's state: asked for at each click ---- */
 
 static void *selected_frame(capture_file *file, void *number) {
@@ -90,6 +96,44 @@ static void filter_sessions(ext_menubar_gui_type gui _U_, void *object _U_, void
         apply_filter("flowscope.flow == %u && flowscope.session.message", record->flow);
 }
 
+/* "3, 7, 12-15" as the members of a set; NULL if it is something else. */
+static char *set_of(const char *text) {
+    GString *set = g_string_new(NULL);
+    char **words = g_strsplit_set(text, ", ;\t", -1);
+    bool good = true;
+    for (char **word = words; *word && good; word++) {
+        unsigned from, to;
+        char rest;
+        if (!**word)
+            continue;
+        int found = sscanf(*word, "%9u-%9u%c", &from, &to, &rest);
+        good = (found == 1 && strspn(*word, "0123456789") == strlen(*word)) || (found == 2 && from <= to);
+        if (good)
+            g_string_append_printf(set, found == 2 ? "%s%u..%u" : "%s%u", set->len ? ", " : "", from, to);
+    }
+    g_strfreev(words);
+    return g_string_free(set, !good || !set->len);
+}
+
+static void numbers_answered(char **answers, void *user _U_) {
+    char *set = answers && answers[0] ? set_of(answers[0]) : NULL;
+    if (!set) {
+        show_text("Flowscope", "Numbers of flows are missing, such as 3, 7, 12-15.\n");
+        return;
+    }
+    char *filter = g_strdup_printf("flowscope.flow in {%s}", set);
+    plugin_if_apply_filter(filter, TRUE);
+    g_free(filter);
+    g_free(set);
+}
+
+/* Wireshark's tables have no way from a row to its packets. */
+static void filter_numbers(ext_menubar_gui_type gui _U_, void *object _U_, void *user _U_) {
+    static const char *names[] = {"Flows, as the tables number them", NULL};
+    static const char *values[] = {"", NULL};
+    ask("Flowscope: Filter Flows by Number", names, values, numbers_answered);
+}
+
 static void next_anomaly(ext_menubar_gui_type gui _U_, void *object _U_, void *user _U_) {
     uint32_t frame = 0;
     if (fs_store_is_open())
@@ -141,10 +185,7 @@ static void export_records(ext_menubar_gui_type gui _U_, void *object _U_, void 
     static const char *names[] = {"Format (csv, eve, zeek)", "File", NULL};
     char *path = g_build_filename(g_get_home_dir(), "flows.csv", NULL);
     const char *values[] = {"csv", path, NULL};
-    const funnel_ops_t *ops = funnel_get_funnel_ops();
-    if (ops && ops->new_dialog)
-        ops->new_dialog(ops->ops_id, "Flowscope: Export Records of All Flows", names, values, export_answered, NULL,
-                        NULL);
+    ask("Flowscope: Export Records of All Flows", names, values, export_answered);
     g_free(path);
 }
 
@@ -169,6 +210,7 @@ void fs_menu_register(int proto) {
                           filter_carrier, NULL);
     ext_menubar_add_entry(menu, "Filter Its Messages", "Show the requests and responses of the selected packet's flow",
                           filter_sessions, NULL);
+    ext_menubar_add_entry(menu, "Filter Flows by Number...", "Show the flows of rows of a table", filter_numbers, NULL);
     ext_menubar_add_separator(menu);
     ext_menubar_add_entry(menu, "Next Anomaly", "Go to the next packet shown that is unusual", next_anomaly, NULL);
     ext_menubar_add_entry(menu, "Export Records...", "Write a record of every flow: CSV, EVE or conn.log",
