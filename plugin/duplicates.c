@@ -139,6 +139,17 @@ static void show_fields(tvbuff_t *tvb, proto_tree *tree, const struct fs_duplica
     show_pair(tvb, tree, duplicate->pair);
 }
 
+/* The text of a copy is not made for filters that ask for flows. */
+static bool is_wanted(proto_tree *tree) {
+    static const int *const fields[] = {&hf_duplicate, &hf_of,     &hf_previous, &hf_delta,
+                                        &hf_hops,      &hf_reason, &hf_evidence, &hf_pair};
+    for (size_t i = 0; i < FS_LENGTH_OF(fields); i++) {
+        if (proto_field_is_referenced(tree, *fields[i]))
+            return true;
+    }
+    return false;
+}
+
 void fs_duplicates_show(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree) {
     const struct fs_duplicate *duplicate = fs_store_duplicate(pinfo->num);
     bool is_many = fs_store_many_duplicates() == pinfo->num;
@@ -147,7 +158,7 @@ void fs_duplicates_show(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree) {
         duplicate = NULL;
     if ((!duplicate && !is_many) || !fs_store_remembers(pinfo->num))
         return;
-    if (tree && proto_field_is_referenced(tree, proto_flowscope)) {
+    if (tree && (is_many || is_wanted(tree))) {
         item = show_summary(tvb, tree, duplicate);
         if (duplicate)
             show_fields(tvb, proto_item_add_subtree(item, ett_duplicate), duplicate);

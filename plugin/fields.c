@@ -227,9 +227,15 @@ static bool is_visible(const proto_tree *tree) {
     return PTREE_DATA(tree)->visible;
 }
 
-static bool any_wanted(const proto_tree *tree, const int *const *fields, size_t count) {
+/* What proto_field_is_referenced() says of any of them, without asking it of dozens of fields for every packet. */
+static bool any_wanted(const proto_tree *tree, const int *const *fields, size_t count,
+                       const header_field_info **infos) {
+    if (is_visible(tree))
+        return true;
     for (size_t i = 0; i < count; i++) {
-        if (proto_field_is_referenced((proto_tree *)(uintptr_t)tree, *fields[i]))
+        if (!infos[i])
+            infos[i] = proto_registrar_get_nth((guint)*fields[i]);
+        if (infos[i]->ref_type != HF_REF_TYPE_NONE)
             return true;
     }
     return false;
@@ -242,14 +248,16 @@ static bool wants_side(const proto_tree *tree, enum fs_side side) {
 #define FIELD(variable, abbreviation, name, type, display, strings, description) &hf_##variable[1],
     static const int *const responder[] = {SIDE_FIELDS(FIELD)};
 #undef FIELD
-    return any_wanted(tree, side == FS_INITIATOR ? initiator : responder, FS_LENGTH_OF(initiator));
+    static const header_field_info *infos[2][FS_LENGTH_OF(initiator)];
+    return any_wanted(tree, side == FS_INITIATOR ? initiator : responder, FS_LENGTH_OF(initiator), infos[side]);
 }
 
 static bool wants_totals(const proto_tree *tree) {
 #define FIELD(variable, abbreviation, name, type, display, strings, description) &hf_##variable,
     static const int *const fields[] = {FLOW_FIELDS(FIELD)};
 #undef FIELD
-    return any_wanted(tree, fields, FS_LENGTH_OF(fields));
+    static const header_field_info *infos[FS_LENGTH_OF(fields)];
+    return any_wanted(tree, fields, FS_LENGTH_OF(fields), infos);
 }
 
 /* ---- one value ---- */
@@ -506,7 +514,17 @@ static void show_message(const struct place *place, const struct fs_message_entr
         add_text(place, hf_session_ja4, entry->ja4);
 }
 
+static bool wants_messages(const proto_tree *tree) {
+    static const int *const fields[] = {&hf_session_message, &hf_session_request_in, &hf_session_response_in,
+                                        &hf_session_time,    &hf_session_unanswered, &hf_session_ja3,
+                                        &hf_session_ja4};
+    static const header_field_info *infos[FS_LENGTH_OF(fields)];
+    return any_wanted(tree, fields, FS_LENGTH_OF(fields), infos);
+}
+
 static void show_messages(const struct place *place, uint32_t frame, uint32_t flow) {
+    if (!wants_messages(place->tree))
+        return;
     for (guint i = fs_messages_first(frame); i < fs_messages_count(); i++) {
         const struct fs_message_entry *entry = fs_messages_get(i);
         if (entry->frame != frame)
@@ -558,8 +576,9 @@ static void show_carried(const struct place *place, const struct fs_seen *seen, 
 /* Whether fields are asked for that the record alone does not answer. */
 static bool wants_flow(const proto_tree *tree) {
     static const int *const fields[] = {&hf_first_frame, &hf_last_frame};
-    return any_wanted(tree, fields, FS_LENGTH_OF(fields)) || wants_totals(tree) || wants_side(tree, FS_INITIATOR) ||
-           wants_side(tree, FS_RESPONDER);
+    static const header_field_info *infos[FS_LENGTH_OF(fields)];
+    return any_wanted(tree, fields, FS_LENGTH_OF(fields), infos) || wants_totals(tree) ||
+           wants_side(tree, FS_INITIATOR) || wants_side(tree, FS_RESPONDER);
 }
 
 static proto_item *show_packet(tvbuff_t *tvb, proto_tree *tree, uint32_t frame, unsigned n, const struct fs_seen *seen,
