@@ -134,6 +134,73 @@ void reassemble_in_order_buffered(uint64_t packets) {
     reassemble(packets, true);
 }
 
+/* A side, a segment at a time; the deadline never comes. */
+struct Side {
+    fs_reassembly *shared;
+    fs_reassembler *side;
+    const Bytes payload = Bytes(1500, 0);
+    fs_packet packet = {};
+    fs_segment_verdict verdict = {};
+
+    explicit Side(uint64_t limit, fs_limit_policy policy) {
+        fs_reassembly_config config;
+        fs_reassembly_config_defaults(&config);
+        config.side_limit = config.flow_limit = config.total_limit = limit;
+        config.at_side_limit = policy;
+        shared = fs_reassembly_new(&config, nullptr);
+        side = fs_reassembler_new(shared, nullptr, nullptr);
+        packet.flags = FS_PACKET_HAS_TCP;
+        packet.tcp.flags = FS_TCP_ACK;
+        packet.payload = payload.data();
+    }
+
+    ~Side() {
+        fs_reassembler_free(side);
+        fs_reassembly_free(shared);
+    }
+
+    Side(const Side &) = delete;
+    Side &operator=(const Side &) = delete;
+
+    void send(uint64_t offset, uint32_t length) {
+        packet.tcp.seq = static_cast<uint32_t>(offset);
+        packet.payload_len = packet.payload_captured = length;
+        fs_reassembler_segment(side, &packet, &verdict);
+    }
+};
+
+/* Of each ten segments the first comes four late. */
+void reassemble_out_of_order(uint64_t packets) {
+    Side side(256 << 10, FS_LIMIT_SKIP_HOLE);
+    side.send(0, 1500);
+    for (uint64_t i = 0; i < packets; i++) {
+        uint64_t place = i % 10;
+        place = place < 4 ? place + 1 : place == 4 ? 0 : place;
+        side.send((1 + i / 10 * 10 + place) * 1500, 1500);
+    }
+}
+
+/* One byte in each hole, at random: O(log n) of what waits. Were it O(n), 48,000 packets would cost thousands each. */
+void reassemble_hostile(uint64_t packets) {
+    Side side(64 << 20, FS_LIMIT_SLIDE);
+    side.send(0, 1);
+    uint64_t random = 88172645463325252u;
+    for (uint64_t i = 0; i < packets; i++) {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        side.send(1 + 2 * (random >> 42), 1);
+    }
+}
+
+/* Each byte before the one that came last: whoever walks from the end walks all of it. */
+void reassemble_hostile_descending(uint64_t packets) {
+    Side side(64 << 20, FS_LIMIT_SLIDE);
+    side.send(0, 1);
+    for (uint64_t i = 0; i < packets; i++)
+        side.send(1 + 2 * (packets - i), 1);
+}
+
 /* Extraction, flows and streams, as the replay tool and the plugin run them: one flow with 1,400 bytes a segment. */
 void pipeline_in_order(uint64_t packets) {
     fs_pipeline_config config;
@@ -151,7 +218,7 @@ void pipeline_in_order(uint64_t packets) {
         fs_packet out[FS_EXTRACT_MAX];
         fs_verdict verdicts[FS_EXTRACT_MAX];
         int count = fs_extract(&extraction, &frame, out);
-        fs_pipeline_frame(pipeline, out, static_cast<size_t>(count), nullptr, verdicts, nullptr);
+        fs_pipeline_frame(pipeline, out, static_cast<size_t>(count), nullptr, nullptr, verdicts, nullptr);
     }
     fs_pipeline_free(pipeline);
 }
@@ -189,13 +256,21 @@ const struct {
     const char *name;
     void (*run)(uint64_t packets);
 } paths[] = {
-    {"extract_ipv4_tcp", extract_tcp4},           {"extract_ipv4_udp", extract_udp4},
-    {"extract_ipv6_tcp", extract_tcp6},           {"track_monoflow", track_monoflow},
-    {"track_10000_flows", track_10000},           {"track_10000_flows_batched", track_10000_batched},
-    {"reassemble_in_order", reassemble_in_order}, {"reassemble_in_order_buffered", reassemble_in_order_buffered},
+    {"extract_ipv4_tcp", extract_tcp4},
+    {"extract_ipv4_udp", extract_udp4},
+    {"extract_ipv6_tcp", extract_tcp6},
+    {"track_monoflow", track_monoflow},
+    {"track_10000_flows", track_10000},
+    {"track_10000_flows_batched", track_10000_batched},
+    {"reassemble_in_order", reassemble_in_order},
+    {"reassemble_in_order_buffered", reassemble_in_order_buffered},
+    {"reassemble_out_of_order", reassemble_out_of_order},
+    {"reassemble_hostile", reassemble_hostile},
+    {"reassemble_hostile_descending", reassemble_hostile_descending},
     {"pipeline_in_order", pipeline_in_order},
 #ifdef FLOWSCOPE_DEDUP_H
-    {"dedup_unique_64", dedup_unique_64},         {"dedup_unique_1500", dedup_unique_1500},
+    {"dedup_unique_64", dedup_unique_64},
+    {"dedup_unique_1500", dedup_unique_1500},
 #endif
 };
 

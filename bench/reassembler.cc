@@ -64,12 +64,6 @@ struct Stream {
         benchmark::DoNotOptimize(verdict);
     }
 
-    uint64_t buffered() const {
-        fs_stream_buffer_info info;
-        fs_stream_buffer_get_info(buffer, &info);
-        return info.buffered_bytes;
-    }
-
     void take_all() {
         while (fs_stream_buffer_peek(buffer).kind != FS_SPAN_NONE)
             fs_stream_buffer_consume(buffer, UINT64_MAX);
@@ -103,7 +97,7 @@ void in_order(benchmark::State &state, uint64_t limit, uint64_t take_above) {
     for (auto _ : state) {
         stream.send(offset, MSS);
         offset += MSS;
-        if (stream.buffered() > take_above)
+        if (fs_stream_buffer_level(stream.buffer) > take_above)
             stream.take_all();
     }
     count(state, stream, MSS);

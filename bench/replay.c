@@ -59,6 +59,8 @@ enum { EXPORTS_MAX = 16 };
 struct export {
     enum fs_record_format format;
     const char *path;
+    FILE *file;
+    struct fs_record_writer writer;
 };
 
 struct options {
@@ -76,7 +78,8 @@ struct options {
 };
 
 struct run {
-    const struct options *options;
+    struct options *options;
+    bool has_events;        /* messages and anomalies are exported */
     struct fs_dedup *dedup; /* NULL: not asked for */
     struct fs_pipeline *pipeline;
     struct fs_flow_info *infos; /* ended flows, by id */
@@ -89,6 +92,7 @@ struct more {
     uint16_t vlan[FS_VLAN_MAX];
     bool has_stream[2];
     struct fs_stream_info stream[2];
+    uint8_t session; /* enum fs_session_protocol, once there was a message */
 };
 
 #define NO_EXPIRY_NS (UINT64_MAX / 2)
@@ -121,11 +125,11 @@ static void keep(struct fs_tracker *tracker, const struct fs_event *event, void 
     fs_tracker_flow_info(tracker, event->flow, &info);
     make_room(run, info.id);
     struct more *more = &run->more[info.id];
+    run->infos[info.id] = info;
     if (event->kind == FS_EVENT_STARTED) {
-        memcpy(more->vlan, event->packet->vlan, sizeof more->vlan);
+        *more = (struct more){.vlan = {event->packet->vlan[0], event->packet->vlan[1]}};
         return;
     }
-    run->infos[info.id] = info;
     for (int side = 0; side < 2; side++)
         more->has_stream[side] =
             fs_pipeline_stream_info(run->pipeline, event->flow, (enum fs_side)side, &more->stream[side]) == FS_OK;
@@ -222,38 +226,86 @@ static int write_line(const char *bytes, size_t length, void *user) {
     return fwrite(bytes, 1, length, user) == length ? 0 : -1;
 }
 
+/* Identity of a flow, also of one that goes on. */
+static void name_flow(struct fs_record_flow *record, const struct run *run, const struct fs_flow_info *info) {
+    fs_record_from_flow(record, info);
+    memcpy(record->vlan, run->more[info->id].vlan, sizeof record->vlan);
+    if (info->parent != FS_NO_FLOW)
+        fs_record_add_parent(record, &run->infos[info->parent], 0);
+}
+
 static void write_record(struct fs_record_writer *writer, const struct run *run, size_t id) {
     struct fs_record_flow record;
-    fs_record_from_flow(&record, &run->infos[id]);
     const struct more *more = &run->more[id];
-    memcpy(record.vlan, more->vlan, sizeof record.vlan);
+    name_flow(&record, run, &run->infos[id]);
+    record.application = more->session ? fs_session_protocol_name(more->session) : NULL;
     for (int side = 0; side < 2 && !run->options->no_reassembly; side++)
         fs_record_set_stream(&record, (enum fs_side)side, more->has_stream[side] ? &more->stream[side] : NULL);
     for (int side = 0; side < 2 && run->options->treatment == FS_DUPLICATES_MARK; side++)
         record.side[side].duplicates = run->infos[id].side[side].duplicates;
-    if (run->infos[id].parent != FS_NO_FLOW)
-        fs_record_add_parent(&record, &run->infos[run->infos[id].parent], writer->options.uid_seed);
     fs_record_write(writer, &record);
 }
 
-static void export_to(const struct run *run, const struct export *target) {
-    bool standard = strcmp(target->path, "-") == 0;
-    FILE *file = standard ? stdout : fopen(target->path, "wb");
-    if (!file)
+static bool is_standard(const struct export *target) {
+    return strcmp(target->path, "-") == 0;
+}
+
+static void begin_export(const struct run *run, struct export *target) {
+    target->file = is_standard(target) ? stdout : fopen(target->path, "wb");
+    if (!target->file)
         fail(target->path, strerror(errno));
     struct fs_record_options options = {.format = target->format,
                                         .write = write_line,
-                                        .user = file,
+                                        .user = target->file,
                                         .community_id_seed = run->options->community_seed,
                                         .open_ns = run->first_ns};
-    struct fs_record_writer writer;
-    fs_record_begin(&writer, &options);
+    fs_record_begin(&target->writer, &options);
+}
+
+/* Events are written as they happen; for the headers of the other formats all times must be known. */
+static void begin_events(struct run *run) {
+    for (unsigned i = 0; i < run->options->export_count; i++) {
+        struct export *target = &run->options->exports[i];
+        if (!fs_record_has_events(target->format))
+            continue;
+        begin_export(run, target);
+        run->has_events = true;
+    }
+}
+
+static void export_message(struct run *run, uint32_t flow, const struct fs_message *message) {
+    struct fs_flow_info info;
+    struct fs_record_flow record;
+    fs_tracker_flow_info(fs_pipeline_tracker(run->pipeline), flow, &info);
+    run->more[info.id].session = message->protocol;
+    name_flow(&record, run, &info);
+    for (unsigned i = 0; i < run->options->export_count; i++)
+        fs_record_write_message(&run->options->exports[i].writer, &record, message);
+}
+
+static void export_anomalies(struct run *run, const struct fs_packet *packet, const struct fs_verdict *verdict) {
+    struct fs_record_flow record;
+    struct fs_flow_info info;
+    if (!verdict->anomalies || verdict->flow_id == FS_NO_FLOW)
+        return;
+    bool live = fs_tracker_flow_info(fs_pipeline_tracker(run->pipeline), verdict->flow, &info) == FS_OK;
+    name_flow(&record, run, live && !verdict->ended ? &info : &run->infos[verdict->flow_id]);
+    for (unsigned bit = 1; bit <= verdict->anomalies; bit <<= 1) {
+        const struct fs_record_anomaly anomaly = {bit, (enum fs_side)verdict->side, packet->time_ns, packet->frame};
+        for (unsigned i = 0; (verdict->anomalies & bit) && i < run->options->export_count; i++)
+            fs_record_write_anomaly(&run->options->exports[i].writer, &record, &anomaly);
+    }
+}
+
+static void end_export(const struct run *run, struct export *target) {
+    if (!target->file)
+        begin_export(run, target);
     for (size_t id = 0; id < run->count; id++)
-        write_record(&writer, run, id);
-    fs_record_end(&writer, run->last_ns);
-    if (writer.failed || fflush(file) != 0)
+        write_record(&target->writer, run, id);
+    fs_record_end(&target->writer, run->last_ns);
+    if (target->writer.failed || fflush(target->file) != 0)
         fail(target->path, strerror(errno));
-    if (!standard && fclose(file) != 0)
+    if (!is_standard(target) && fclose(target->file) != 0)
         fail(target->path, strerror(errno));
 }
 
@@ -338,12 +390,12 @@ static void print_quoted(const char *text) {
     putchar('"');
 }
 
-static void print_message(struct fs_pipeline *pipeline, uint32_t flow, const struct fs_message *message, void *user) {
+static void print_message(struct run *run, uint32_t flow, const struct fs_message *message) {
     enum { TEXT_SIZE = 1024 };
     char text[TEXT_SIZE];
     uint64_t time_ns = fs_message_time_ns(message);
-    uint64_t id = fs_tracker_flow_id(fs_pipeline_tracker(pipeline), flow);
-    if (((const struct run *)user)->options->json) {
+    uint64_t id = fs_tracker_flow_id(fs_pipeline_tracker(run->pipeline), flow);
+    if (run->options->json) {
         print_message_json(id, message);
         return;
     }
@@ -356,6 +408,15 @@ static void print_message(struct fs_pipeline *pipeline, uint32_t flow, const str
     fs_message_text(message, text, sizeof text);
     print_quoted(text);
     putchar('\n');
+}
+
+static void on_message(struct fs_pipeline *pipeline, uint32_t flow, const struct fs_message *message, void *user) {
+    struct run *run = user;
+    (void)pipeline;
+    if (run->options->messages)
+        print_message(run, flow, message);
+    if (run->options->export_count)
+        export_message(run, flow, message);
 }
 
 /* ---- captures ---- */
@@ -511,17 +572,19 @@ static void run_frame(struct run *run, const struct fs_frame *frame) {
         check_duplicate(run, frame, packets, count);
         return;
     }
-    if (run->options->treatment != FS_DUPLICATES_IGNORE) {
-        struct fs_dedup_frame dedup_frame;
-        fs_dedup_frame_set(&dedup_frame, frame, packets, count);
-        fs_pipeline_duplicate(run->pipeline, &dedup_frame, NULL);
-    }
+    struct fs_compared compared;
+    bool compares = run->options->treatment != FS_DUPLICATES_IGNORE;
+    if (compares)
+        fs_dedup_frame_set(&compared.frame, frame, packets, count);
     if (count <= 0) {
-        fs_pipeline_reject(run->pipeline, -count, frame->wire_len);
+        fs_pipeline_reject(run->pipeline, -count, frame->wire_len, compares ? &compared : NULL);
         return;
     }
-    if (fs_pipeline_frame(run->pipeline, packets, (size_t)count, NULL, verdicts, NULL) != FS_OK)
+    if (fs_pipeline_frame(run->pipeline, packets, (size_t)count, NULL, compares ? &compared : NULL, verdicts, NULL) !=
+        FS_OK)
         fail("flows", "out of memory");
+    for (int i = 0; run->has_events && i < count; i++)
+        export_anomalies(run, &packets[i], &verdicts[i]);
     for (int i = 0; run->options->frames && i < count; i++) {
         if (verdicts[i].flow_id != FS_NO_FLOW)
             printf("%u,%" PRIu64 ",%s,%s,%d\n", frame->number, verdicts[i].flow_id, fs_side_name(verdicts[i].side),
@@ -582,7 +645,7 @@ static struct fs_pipeline *make_pipeline(struct run *run) {
     config.dedup = run->options->dedup;
     config.exclude_weak = run->options->exclude_weak;
     memcpy(config.tracker.timeout_ns, run->options->timeout_ns, sizeof config.tracker.timeout_ns);
-    config.on_message = run->options->messages ? print_message : NULL;
+    config.on_message = run->options->messages || run->options->export_count ? on_message : NULL;
     config.message_user = run;
     config.tracker.events = 0;
     if (run->options->flows || run->options->export_count) {
@@ -709,7 +772,8 @@ static bool add_export(struct options *options, const char *value) {
         const char *name = fs_record_format_name(format);
         if (strlen(name) != (size_t)(colon - value) || strncmp(value, name, strlen(name)) != 0)
             continue;
-        options->exports[options->export_count++] = (struct export){(enum fs_record_format)format, colon + 1};
+        options->exports[options->export_count++] =
+            (struct export){.format = (enum fs_record_format)format, .path = colon + 1};
         return true;
     }
     return false;
@@ -839,6 +903,8 @@ int main(int argc, char **argv) {
         free(run.more);
         return 0;
     }
+    if (!options.duplicates)
+        begin_events(&run);
     run.pipeline = make_pipeline(&run);
     if (options.duplicates) {
         run.dedup = fs_dedup_new(&options.dedup, NULL);
@@ -857,7 +923,7 @@ int main(int argc, char **argv) {
     if (options.flows && !options.duplicates)
         print_flows(&run);
     for (unsigned i = 0; i < options.export_count && !options.duplicates; i++)
-        export_to(&run, &options.exports[i]);
+        end_export(&run, &options.exports[i]);
     if (!options.duplicates &&
         (options.stats || !(options.flows || options.frames || options.messages || options.export_count)))
         print_stats(run.pipeline);

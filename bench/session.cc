@@ -128,7 +128,7 @@ struct Runner {
         fs_verdict verdicts[FS_EXTRACT_MAX];
         fs_frame seen = view(frame);
         int count = fs_extract(&extract, &seen, packets);
-        fs_pipeline_frame(pipeline.get(), packets, static_cast<size_t>(count), nullptr, verdicts, nullptr);
+        fs_pipeline_frame(pipeline.get(), packets, static_cast<size_t>(count), nullptr, nullptr, verdicts, nullptr);
         benchmark::DoNotOptimize(verdicts);
     }
     /* Handshakes of all flows, and a first segment of each side. */

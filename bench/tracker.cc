@@ -176,7 +176,7 @@ void n_flows_batched_pipeline(benchmark::State &state) {
                                                                        fs_pipeline_free);
     n_flows_batched(state, fs_pipeline_tracker(pipeline.get()),
                     [&](const fs_packet *packets, size_t count, fs_verdict *verdicts) {
-                        fs_pipeline_batch(pipeline.get(), packets, count, verdicts, NULL);
+                        fs_pipeline_batch(pipeline.get(), packets, count, nullptr, verdicts, NULL);
                     });
 }
 BENCHMARK(n_flows_batched_pipeline)->Name("pipeline/n_flows_batched")->Arg(1000)->Arg(100000)->Arg(1000000);
@@ -257,7 +257,7 @@ void tunnelled(benchmark::State &state) {
     auto run = [&](size_t i) {
         fs_frame frame = view(all[i]);
         int count = fs_extract(&extraction, &frame, packets);
-        fs_pipeline_frame(pipeline.get(), packets, static_cast<size_t>(count), nullptr, verdicts, nullptr);
+        fs_pipeline_frame(pipeline.get(), packets, static_cast<size_t>(count), nullptr, nullptr, verdicts, nullptr);
         benchmark::DoNotOptimize(verdicts[0]);
     };
     for (size_t i = 0; i < n; i++)

@@ -88,7 +88,7 @@ def until_idle(process, patience=600):
 
 def window_cpu(screen, tshark, capture, open_it):
     """The window is started anew for each table: none finds what another left behind."""
-    wireshark = Wireshark(screen, tshark, capture, profile="Default")
+    wireshark = Wireshark(screen, tshark, capture, profile="Default", patience=600)
     try:
         until_idle(wireshark.process)
         before = cpu_of(wireshark.process)

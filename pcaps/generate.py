@@ -909,6 +909,18 @@ def tcp_lost_in_capture():
 
 
 @scenario
+def tcp_lost_and_acknowledged():
+    c = Capture("tcp-lost-and-acknowledged", "what follows a lost segment waits, until the receiver acknowledges beyond it "
+                                             "for the second time: with that frame the hole is given up")
+    t = Tcp(c, state="closed", end="fin", history="ShADadGFf", conn_state="SF", stream_bytes=[3000, 500])
+    t.open().data(CLIENT, b"1" * 1000)
+    t.next[CLIENT] += 1000
+    t.send(CLIENT, PSH | ACK, b"3" * 1000).send(SERVER, ACK)
+    t.data(SERVER, b"x" * 500).close()
+    return c
+
+
+@scenario
 def tcp_out_of_order():
     c = Capture("tcp-out-of-order", "three segments arrive as 1, 3, 2",
                 note="history left out: whether a late segment is told from a repetition is the tracker's business")

@@ -41,7 +41,7 @@ static void fill(struct entry *entry, const packet_info *pinfo, const struct fs_
     unsigned side = fs_record_side(&seen->record);
     *entry = (struct entry){.frame = pinfo->num,
                             .flow = seen->record.flow,
-                            .other_frame = seen->other_frame,
+                            .other_frame = seen->repeats_frame ? seen->repeats_frame : seen->hole_frame,
                             .anomalies = (uint16_t)seen->anomalies,
                             .from_responder = side == FS_RESPONDER,
                             .from = "-",

@@ -150,8 +150,7 @@ static bool is_wanted(proto_tree *tree) {
     return false;
 }
 
-void fs_duplicates_show(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree) {
-    const struct fs_duplicate *duplicate = fs_store_duplicate(pinfo->num);
+void fs_duplicates_show(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, const struct fs_duplicate *duplicate) {
     bool is_many = fs_store_many_duplicates() == pinfo->num;
     proto_item *item = NULL;
     if (duplicate && duplicate->treatment == FS_DUPLICATE_WITHHELD)

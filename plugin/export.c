@@ -5,7 +5,9 @@
  * With a filter, only flows of which it matched a frame are written. A frame reaches the filter after the pipeline, so
  * a flow that ends during a frame may still be chosen by that frame, which may hold a packet of it, and by none after
  * it: it waits until the next frame has been dissected. In two passes flows end in the first and the filter runs in the
- * second, so all of them wait for the end. */
+ * second, so all of them wait for the end.
+ *
+ * Messages and anomalies are written at once, or, with a filter, wait until a frame chooses their flow. */
 #include "export.h"
 
 #include "argument.h"
@@ -31,7 +33,8 @@
 
 enum { BUFFER = 65536, KEEP_US = 1000000 /* a line waits no longer, if another follows */ };
 
-_Static_assert((int)BUFFER >= (int)FS_RECORD_LINE_MAX, "room for every line");
+_Static_assert((int)BUFFER >= (int)FS_RECORD_LINE_MAX && (int)BUFFER >= (int)FS_RECORD_EVENT_MAX,
+               "room for every line");
 
 /* A flow that has ended, while it is not known whether the filter chooses it. */
 struct undecided {
@@ -49,10 +52,13 @@ struct export {
     struct fs_record_writer writer;
     char *buffer; /* whole lines */
     size_t used;
-    gint64 since_us; /* when the first of them came */
-    GArray *chosen;  /* uint8_t, by id: flows of the file that is open that the filter chose */
-    GArray *waiting; /* struct undecided */
-    guint decidable; /* how many of these the next frame decides */
+    gint64 since_us;                /* when the first of them came */
+    GArray *chosen;                 /* uint8_t, by id: flows of the file that is open that the filter chose */
+    GArray *waiting;                /* struct undecided */
+    guint decidable;                /* how many of these the next frame decides */
+    struct fs_record_writer holder; /* of events that wait */
+    GHashTable *held;               /* GString, whole lines, by id of a flow that was not chosen so far */
+    GString *holding;               /* one of these: where the holder writes */
 };
 
 static GPtrArray *exports; /* in the order of the command line */
@@ -139,6 +145,12 @@ static int take_line(const char *bytes, size_t length, void *user) {
 
 /* ---- records ---- */
 
+static int hold_line(const char *bytes, size_t length, void *user) {
+    struct export *export = user;
+    g_string_append_len(export->holding, bytes, (gssize)length);
+    return 0;
+}
+
 /* Not before the first record: the header has the time of the first frame. */
 static void begin(struct export *export) {
     if (export->begun)
@@ -146,6 +158,10 @@ static void begin(struct export *export) {
     struct fs_record_options options = fs_record_options_of(export->format, take_line, export);
     export->begun = true;
     (void)fs_record_begin(&export->writer, &options);
+    if (!fs_record_has_events(export->format))
+        return;
+    options.write = hold_line; /* formats with events have no header */
+    (void)fs_record_begin(&export->holder, &options);
 }
 
 static void write_record(struct export *export, const struct fs_record_flow *record) {
@@ -155,6 +171,69 @@ static void write_record(struct export *export, const struct fs_record_flow *rec
 
 static bool is_chosen(const struct export *export, uint64_t id) {
     return !export->filter || (id < export->chosen->len && g_array_index(export->chosen, uint8_t, id));
+}
+
+static void free_text(void *text) {
+    g_string_free(text, TRUE);
+}
+
+/* The flow's events that waited. */
+static void release(struct export *export, uint32_t id) {
+    GString *text = g_hash_table_lookup(export->held, GUINT_TO_POINTER(id));
+    if (!text)
+        return;
+    for (const char *line = text->str; *line && !export->writer.failed;) {
+        size_t length = strcspn(line, "\n") + 1;
+        export->writer.failed = take_line(line, length, export) != 0;
+        export->writer.events++;
+        line += length;
+    }
+    g_hash_table_remove(export->held, GUINT_TO_POINTER(id));
+}
+
+/* The writer for an event of this flow. */
+static struct fs_record_writer *writer_for(struct export *export, uint32_t id) {
+    begin(export);
+    if (is_chosen(export, id))
+        return &export->writer;
+    export->holding = g_hash_table_lookup(export->held, GUINT_TO_POINTER(id));
+    if (!export->holding) {
+        export->holding = g_string_new(NULL);
+        g_hash_table_insert(export->held, GUINT_TO_POINTER(id), export->holding);
+    }
+    return &export->holder;
+}
+
+static bool takes_events(const struct export *export) {
+    return !export->done && fs_record_has_events(export->format);
+}
+
+static void on_message(const struct fs_flow_facts *facts, const struct fs_message *message) {
+    struct fs_record_flow record;
+    fs_record_from_facts(&record, facts);
+    for (guint i = 0; i < exports->len; i++) {
+        struct export *export = g_ptr_array_index(exports, i);
+        if (takes_events(export))
+            (void)fs_record_write_message(writer_for(export, (uint32_t)facts->info.id), &record, message);
+    }
+}
+
+static void on_anomaly(const struct fs_flow_facts *facts, const struct fs_record_anomaly *anomaly) {
+    struct fs_record_flow record;
+    fs_record_from_facts(&record, facts);
+    for (guint i = 0; i < exports->len; i++) {
+        struct export *export = g_ptr_array_index(exports, i);
+        if (takes_events(export))
+            (void)fs_record_write_anomaly(writer_for(export, (uint32_t)facts->info.id), &record, anomaly);
+    }
+}
+
+bool fs_export_wants_messages(void) {
+    for (guint i = 0; exports && i < exports->len; i++) {
+        if (takes_events(g_ptr_array_index(exports, i)))
+            return true;
+    }
+    return false;
 }
 
 static void put_off(struct export *export, const struct fs_flow_facts *facts, const struct fs_record_flow *record) {
@@ -178,11 +257,15 @@ static void on_end(const struct fs_flow_facts *facts) {
     }
 }
 
+static const struct fs_event_sink events = {on_message, on_anomaly};
+
 static void decide_one(struct export *export, const struct undecided *flow) {
     struct fs_flow_facts facts;
     struct fs_record_flow record;
-    if (!is_chosen(export, flow->id))
+    if (!is_chosen(export, flow->id)) {
+        g_hash_table_remove(export->held, GUINT_TO_POINTER(flow->id));
         return;
+    }
     fs_unpack(flow->packed, &facts);
     fs_record_from_facts(&record, &facts);
     if (record.parent_count)
@@ -214,6 +297,7 @@ static tap_packet_status choose(void *data, packet_info *pinfo _U_, epan_dissect
         if (packet->flow >= export->chosen->len)
             g_array_set_size(export->chosen, packet->flow + 1);
         g_array_index(export->chosen, uint8_t, packet->flow) = 1;
+        release(export, packet->flow);
     }
     return TAP_PACKET_DONT_REDRAW;
 }
@@ -245,6 +329,7 @@ void fs_export_keep(void) {
             continue;
         decide(export, export->waiting->len);
         g_array_set_size(export->chosen, 0);
+        g_hash_table_remove_all(export->held);
     }
 }
 
@@ -269,6 +354,8 @@ static void tell(const struct export *export) {
            export->filter ? export->filter : "", export->path);
     if (export->writer.skipped)
         printf("; %" PRIu64 " flows have no place in this format", export->writer.skipped);
+    if (export->writer.events)
+        printf("; %" PRIu64 " messages and anomalies beside them", export->writer.events);
     putchar('\n');
 }
 
@@ -294,6 +381,7 @@ static void free_export(struct export *export) {
         g_free(g_array_index(export->waiting, struct undecided, i).packed);
     g_array_free(export->waiting, TRUE);
     g_array_free(export->chosen, TRUE);
+    g_hash_table_destroy(export->held);
     g_free(export->buffer);
     g_free(export->path);
     g_free(export->filter);
@@ -306,6 +394,7 @@ static void finish(void *data) {
     if (exports->len)
         return;
     fs_store_set_end_sink(NULL);
+    fs_store_set_event_sink(NULL);
     g_ptr_array_free(exports, TRUE);
     exports = NULL;
 }
@@ -359,6 +448,7 @@ static struct export *parse(const char *argument, const char *rest) {
     export->buffer = g_malloc(BUFFER);
     export->chosen = g_array_new(FALSE, TRUE, sizeof(uint8_t));
     export->waiting = g_array_new(FALSE, FALSE, sizeof(struct undecided));
+    export->held = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, free_text);
     return export;
 }
 
@@ -396,6 +486,8 @@ static FS_TAP_INIT_RESULT text_init(const char *argument, void *user _U_) {
         exports = g_ptr_array_new();
     g_ptr_array_add(exports, export);
     fs_store_set_end_sink(on_end);
+    if (fs_export_wants_messages())
+        fs_store_set_event_sink(&events);
     FS_TAP_INIT_OK;
 }
 

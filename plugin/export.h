@@ -8,6 +8,9 @@
 void fs_export_register_taps(int proto); /* before anybody listens */
 void fs_export_register(void);
 
+/* Whether what is said in flows is written, too. */
+bool fs_export_wants_messages(void);
+
 /* The frame has been dissected: offer it to whoever lists records as export objects. */
 void fs_export_queue(packet_info *pinfo);
 

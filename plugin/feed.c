@@ -42,21 +42,33 @@ static void forget_vlans(struct fs_notes *notes) {
     memset(notes->vlan, 0, sizeof notes->vlan);
 }
 
-static struct fs_notes *notes_of(packet_info *pinfo) {
-    struct fs_notes *notes = p_get_proto_data(pinfo->pool, pinfo, proto_flowscope, 0);
-    if (notes)
+/* Frames are dissected one after the other, so one place does for all: memory of the frame's own would be found by a
+ * search for each packet. The post-dissector, which sees every frame last, says when the next one begins. */
+static struct {
+    struct fs_notes notes;
+    const packet_info *pinfo;
+    uint32_t frame;
+    bool complete;
+} current = {.complete = true};
+
+static bool is_current(const packet_info *pinfo) {
+    return !current.complete && current.pinfo == pinfo && current.frame == pinfo->num;
+}
+
+static struct fs_notes *notes_of(const packet_info *pinfo) {
+    struct fs_notes *notes = &current.notes;
+    if (is_current(pinfo))
         return notes;
-    notes = wmem_new(pinfo->pool, struct fs_notes);
+    current.pinfo = pinfo;
+    current.frame = pinfo->num;
+    current.complete = false;
     notes->count = 0;
-    notes->capacity = 0;
-    notes->packets = NULL;
     notes->open = -1;
     notes->domain = interface_domain(pinfo);
     notes->outer_domain = notes->domain;
     notes->link_domain = notes->domain;
     forget_vlans(notes);
     notes->reject = FS_REJECT_NOT_IP;
-    p_add_proto_data(pinfo->pool, pinfo, proto_flowscope, 0, notes);
     return notes;
 }
 
@@ -66,20 +78,10 @@ uint64_t fs_feed_time(const packet_info *pinfo) {
     return (uint64_t)pinfo->abs_ts.secs * 1000000000 + (uint64_t)pinfo->abs_ts.nsecs;
 }
 
-/* Most frames have one packet. */
-static void make_room(struct fs_notes *notes, packet_info *pinfo) {
-    if (notes->count < notes->capacity)
-        return;
-    unsigned capacity = notes->capacity ? notes->capacity * 4 : 1;
-    notes->packets = wmem_realloc(pinfo->pool, notes->packets, capacity * sizeof *notes->packets);
-    notes->capacity = capacity;
-}
-
 /* All that does not depend on where the packet came from; NULL if the frame has too many. */
-static struct fs_packet *add(struct fs_notes *notes, packet_info *pinfo) {
+static struct fs_packet *add(struct fs_notes *notes, const packet_info *pinfo) {
     if (notes->count == FS_FRAME_MAX)
         return NULL;
-    make_room(notes, pinfo);
     if (notes->count == 0)
         notes->outer_domain = notes->domain;
     struct fs_packet *packet = &notes->packets[notes->count];
@@ -605,20 +607,21 @@ static uint32_t linktype_of(const packet_info *pinfo) {
         FS_LINK_PPP_HDLC,   FS_LINK_PPPOE,      FS_LINK_LOOP,       FS_LINK_IPV4,
         FS_LINK_IPV6,       FS_LINK_CISCO_HDLC,
     };
-    static int encapsulations[FS_LENGTH_OF(known)]; /* asked for once: Wireshark searches a long table */
-    static bool asked;
+    static int latest = INT_MIN; /* most captures have but one, and Wireshark searches a long table */
+    static uint32_t linktype;
     const wtap_rec *rec = pinfo->rec;
     if (!rec || rec->rec_type != REC_TYPE_PACKET)
         return UINT32_MAX;
-    for (size_t i = 0; i < FS_LENGTH_OF(known) && !asked; i++)
-        encapsulations[i] = wtap_pcap_encap_to_wtap_encap((int)known[i]);
-    asked = true;
     int encapsulation = rec->rec_header.packet_header.pkt_encap;
-    for (size_t i = 0; i < FS_LENGTH_OF(known); i++) {
-        if (encapsulations[i] == encapsulation)
-            return known[i];
+    if (encapsulation == latest)
+        return linktype;
+    latest = encapsulation;
+    linktype = UINT32_MAX;
+    for (size_t i = 0; i < FS_LENGTH_OF(known) && linktype == UINT32_MAX; i++) {
+        if (wtap_pcap_encap_to_wtap_encap((int)known[i]) == encapsulation)
+            linktype = known[i];
     }
-    return UINT32_MAX;
+    return linktype;
 }
 
 static struct place whole_frame(tvbuff_t *tvb, const packet_info *pinfo) {
@@ -744,6 +747,7 @@ static void add_carried(struct fs_notes *notes, tvbuff_t *tvb, packet_info *pinf
 
 struct fs_notes *fs_feed_collect(tvbuff_t *tvb, packet_info *pinfo) {
     struct fs_notes *notes = notes_of(pinfo);
+    current.complete = true;
     if (notes->count) {
         add_carried(notes, tvb, pinfo);
         return notes;

@@ -15,8 +15,7 @@
 /* The packets of one frame, in the order in which they were reached: carriers before what they carry. */
 struct fs_notes {
     unsigned count;
-    unsigned capacity;
-    struct fs_packet *packets;
+    struct fs_packet packets[FS_FRAME_MAX];
     int parents[FS_FRAME_MAX];         /* as in fs_pipeline_frame() */
     const void *sources[FS_FRAME_MAX]; /* where Wireshark read the source address of each */
     int open;                          /* innermost packet that is being dissected, or -1 */
@@ -32,7 +31,7 @@ void fs_feed_register(int proto); /* protocols in name only; after all built-in 
 void fs_feed_handoff(void);       /* take the place before the originals */
 
 /* The notes of the frame, never NULL, with what only the library can tell added. Call it once a dissection, when all
- * dissectors have run, with the frame's bytes. */
+ * dissectors have run, with the frame's bytes. They hold until the next frame is dissected. */
 struct fs_notes *fs_feed_collect(tvbuff_t *tvb, packet_info *pinfo);
 
 /* The protocols above the transports of the frame, in order: up to `room`, 0 where there is none, or plain data.

@@ -34,11 +34,13 @@ static int ett_packet = -1, ett_flow = -1, ett_side[2] = {-1, -1};
     XX(stream_offset, "stream_offset", "Stream offset", FT_UINT64, BASE_DEC, NULL,                                     \
        "TCP: place of the first payload byte in the side's stream; 0 is the first byte after the SYN")                 \
     XX(gap, "gap", "Missing", FT_UINT64, BASE_DEC | BASE_UNIT_STRING, UNS(&units_byte_bytes),                          \
-       "TCP: bytes missing before it, or given up as lost with it")                                                    \
+       "TCP: bytes missing before it, or given up as lost with it, of either side: once for each")                     \
+    XX(gap_side, "gap_side", "Missing from", FT_UINT8, BASE_DEC, VALS(side_names),                                     \
+       "TCP: who should have sent the bytes of flowscope.gap, in the same order")                                      \
     XX(retransmission_of, "retransmission_of", "Repeats frame", FT_FRAMENUM, BASE_NONE,                                \
        FRAMENUM_TYPE(FT_FRAMENUM_RETRANS_PREV), "TCP: frame that brought the first of these bytes before")             \
     XX(out_of_order_after, "out_of_order_after", "Fills the hole before frame", FT_FRAMENUM, BASE_NONE, NULL,          \
-       "TCP: frame that came too early, and showed that these bytes were missing")                                     \
+       "TCP: frame that came before these bytes, and showed that they were missing")                                   \
     XX(first_frame, "first_frame", "First frame", FT_FRAMENUM, BASE_NONE, NULL, "First frame of the flow")             \
     XX(previous_frame, "previous_frame", "Previous frame", FT_FRAMENUM, BASE_NONE, NULL,                               \
        "Frame of the flow before this one")                                                                            \
@@ -444,9 +446,10 @@ static void show_flow(const struct place *parent, const struct fs_flow_facts *fa
 
 /* ---- the packet ---- */
 
-static proto_item *show_summary(const struct place *place, const struct fs_record *record,
+static proto_item *show_summary(const struct place *place, const struct fs_seen *seen,
                                 const struct fs_flow_info *info) {
     char protocol[16], initiator[FS_TEXT_ENDPOINT], responder[FS_TEXT_ENDPOINT], packet[32] = "not counted";
+    const struct fs_record *record = &seen->record;
     if (!is_visible(place->tree))
         return proto_tree_add_item(place->tree, proto_flowscope, place->tvb, 0, 0, ENC_NA);
     if (!info)
@@ -458,7 +461,7 @@ static proto_item *show_summary(const struct place *place, const struct fs_recor
     if (record->bits & FS_RECORD_QUOTED)
         (void)g_strlcpy(packet, "quoted", sizeof packet);
     else if (fs_record_is_counted(record))
-        snprintf(packet, sizeof packet, "packet %u", record->packet);
+        snprintf(packet, sizeof packet, "packet %u", seen->link.packet);
     return proto_tree_add_protocol_format(place->tree, proto_flowscope, place->tvb, 0, 0,
                                           "Flowscope, flow %u, %s %s %s %s, %s, %s", record->flow, protocol, initiator,
                                           fs_record_side(record) == FS_INITIATOR ? "→" : "←", responder,
@@ -473,32 +476,29 @@ static void show_anomalies(const struct place *place, unsigned anomalies) {
     add_text(place, hf_anomaly, text);
 }
 
-/* Which frame a segment that is not in order refers to, and how. */
-static void show_other_frame(const struct place *place, const struct fs_seen *seen) {
-    switch (fs_record_segment(&seen->record)) {
-    case FS_SEGMENT_GAP_FILL:
-    case FS_SEGMENT_OUT_OF_ORDER:
-        add_frame(place, hf_out_of_order_after, seen->other_frame);
-        break;
-    case FS_SEGMENT_IN_ORDER:
-    case FS_SEGMENT_AHEAD:
-        break;
-    default:
-        add_frame(place, hf_retransmission_of, seen->other_frame);
-    }
+static void show_gap(const struct place *place, uint64_t bytes, unsigned side, const char *how) {
+    if (!bytes)
+        return;
+    proto_item *item = proto_tree_add_uint64(place->tree, hf_gap, place->tvb, 0, 0, bytes);
+    proto_item_append_text(item, " %s", how);
+    proto_item_set_generated(item);
+    add_uint(place, hf_gap_side, side);
 }
 
 static void show_segment(const struct place *place, uint32_t frame, unsigned n, const struct fs_seen *seen) {
     unsigned class = fs_record_segment(&seen->record);
+    unsigned side = fs_record_side(&seen->record);
     uint64_t offset;
     if (class != FS_SEGMENT_NONE) {
         add_text(place, hf_segment, fs_segment_name((int)class));
-        show_other_frame(place, seen);
+        add_frame(place, hf_retransmission_of, seen->repeats_frame);
+        add_frame(place, hf_out_of_order_after, seen->hole_frame);
     }
     if (proto_field_is_referenced(place->tree, hf_stream_offset) && fs_store_offset(frame, n, seen, &offset))
         add_uint64(place, hf_stream_offset, offset);
-    if (seen->gap_bytes)
-        add_uint64(place, hf_gap, seen->gap_bytes);
+    show_gap(place, seen->hole_bytes, side, "before it");
+    show_gap(place, seen->gap_bytes, side, "given up as lost");
+    show_gap(place, seen->peer_gap_bytes, !side, "given up as lost");
 }
 
 static void show_message(const struct place *place, const struct fs_message_entry *entry) {
@@ -544,9 +544,9 @@ static void show_record(const struct place *place, uint32_t frame, unsigned n, c
     add_text(place, hf_state, fs_state_name(record->bits & FS_RECORD_STATE));
     add_flag(place, hf_quoted, quoted);
     if (fs_record_is_counted(record))
-        add_uint(place, hf_packets, record->packet);
+        add_uint(place, hf_packets, seen->link.packet);
     if (quoted || fs_record_is_counted(record))
-        add_uint64(place, hf_bytes, fs_record_bytes(record));
+        add_uint64(place, hf_bytes, fs_link_bytes(&seen->link));
     add_flag(place, hf_retransmission, record->bits & FS_RECORD_RETRANSMISSION);
     show_segment(place, frame, n, seen);
     if (record->bits & FS_RECORD_RTT)
@@ -555,9 +555,9 @@ static void show_record(const struct place *place, uint32_t frame, unsigned n, c
     show_anomalies(place, seen->anomalies);
     if (info)
         add_frame(place, hf_first_frame, info->first_frame);
-    if (record->previous != frame)
-        add_frame(place, hf_previous_frame, record->previous);
-    add_frame(place, hf_next_frame, record->next);
+    if (seen->link.previous != frame)
+        add_frame(place, hf_previous_frame, seen->link.previous);
+    add_frame(place, hf_next_frame, seen->link.next);
     if (info)
         add_frame(place, hf_last_frame, info->last_frame);
 }
@@ -586,7 +586,7 @@ static proto_item *show_packet(tvbuff_t *tvb, proto_tree *tree, uint32_t frame, 
     struct fs_flow_facts facts;
     bool known = wants_flow(tree) && fs_store_flow(seen->record.flow, &facts);
     struct place place = {tvb, tree};
-    proto_item *item = show_summary(&place, &seen->record, known ? &facts.info : NULL);
+    proto_item *item = show_summary(&place, seen, known ? &facts.info : NULL);
     proto_item_set_generated(item);
     place.tree = proto_item_add_subtree(item, ett_packet);
     show_record(&place, frame, n, seen, known ? &facts.info : NULL);
@@ -611,7 +611,7 @@ void fs_fields_show(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, const s
         tree = NULL;
     for (unsigned n = 0; n < count; n++) {
         proto_item *item = tree ? show_packet(tvb, tree, pinfo->num, n, &seen[n], count - n - 1) : NULL;
-        for (unsigned bit = 0; bit < FS_ANOMALY_COUNT; bit++) {
+        for (unsigned bit = 0; seen[n].anomalies >> bit; bit++) {
             if (seen[n].anomalies >> bit & 1)
                 expert_add_info(pinfo, item, anomaly_infos[bit]);
         }

@@ -223,6 +223,23 @@ static void follow_datagram(struct follower *follower, const struct fs_seen *see
     follower->records++;
 }
 
+static bool is_in(uint32_t frame, uint32_t flow) {
+    const struct fs_record *record = fs_store_record(frame, 0);
+    for (unsigned n = 0; record; record = fs_store_next(frame, n, record), n++) {
+        if (record->flow == flow && !(record->bits & FS_RECORD_QUOTED))
+            return true;
+    }
+    return false;
+}
+
+/* Copies are not said twice. That of a packet of another flow (on another VLAN, if these are told apart, or in a
+ * tunnel) is all that this one has. */
+static bool is_copy(const struct follower *follower, uint32_t frame) {
+    const struct fs_duplicate *duplicate = fs_store_duplicate(frame);
+    return duplicate && duplicate->treatment == FS_DUPLICATE_MARKED &&
+           (is_in(duplicate->previous, follower->flow) || is_in(duplicate->original, follower->flow));
+}
+
 static tap_packet_status follow_packet(void *data, packet_info *pinfo, epan_dissect_t *edt _U_, const void *record,
                                        tap_flags_t flags _U_) {
     const struct fs_seen *seen = record;
@@ -232,6 +249,8 @@ static tap_packet_status follow_packet(void *data, packet_info *pinfo, epan_diss
     follower->last_frame = pinfo->num;
     follower->pinfo = pinfo;
     if (!is_followed(follower, seen) || !follower->reassembly)
+        return TAP_PACKET_DONT_REDRAW;
+    if (is_copy(follower, pinfo->num))
         return TAP_PACKET_DONT_REDRAW;
     name_ends(follower->info, seen);
     take_back_tail(follower);

@@ -40,22 +40,17 @@ static void open_file(void) {
 }
 
 /* What the frame's packets are to their flows: found on the first pass, remembered on later ones. */
-static unsigned look(tvbuff_t *tvb, packet_info *pinfo, const struct fs_notes *notes, struct fs_seen **seen) {
-    bool first = !pinfo->fd->visited;
-    unsigned room = first ? notes->count : fs_store_count(pinfo->num);
-    *seen = room ? wmem_alloc_array(pinfo->pool, struct fs_seen, room) : NULL;
-    if (!first) {
-        fs_store_recall(pinfo->num, notes->packets, notes->count, *seen);
-        return room;
-    }
-    if (fs_store_compares()) {
-        struct fs_dedup_frame frame;
-        fs_feed_frame(tvb, pinfo, notes, &frame);
-        fs_store_compare(&frame);
-    }
-    if (room)
-        return fs_store_frame(notes->packets, notes->count, notes->parents, *seen);
-    fs_store_untracked(pinfo->num, notes->reject, pinfo->fd->pkt_len);
+static unsigned look(tvbuff_t *tvb, const packet_info *pinfo, const struct fs_notes *notes,
+                     struct fs_seen seen[FS_FRAME_MAX]) {
+    if (pinfo->fd->visited)
+        return fs_store_recall(pinfo->num, notes->packets, notes->count, seen);
+    struct fs_compared compared;
+    bool compares = fs_store_compares();
+    if (compares)
+        fs_feed_frame(tvb, pinfo, notes, &compared.frame);
+    if (notes->count)
+        return fs_store_frame(notes->packets, notes->count, notes->parents, compares ? &compared : NULL, seen);
+    fs_store_untracked(pinfo->num, notes->reject, pinfo->fd->pkt_len, compares ? &compared : NULL);
     return 0;
 }
 
@@ -80,25 +75,28 @@ static void note_apps(packet_info *pinfo, const struct fs_seen *seen, unsigned c
 
 /* Parsers run where somebody may see what they find: not for tables that tshark prints of flows alone. */
 static bool wants_messages(const proto_tree *tree) {
-    return !fs_tap_is_tshark() || tree || fs_sessions_are_wanted() || !fs_tap_is_listened_to();
+    return !fs_tap_is_tshark() || tree || fs_sessions_are_wanted() || fs_export_wants_messages() ||
+           !fs_tap_is_listened_to();
 }
 
 static int dissect_after(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, void *data _U_) {
     if (!fs_store_is_open())
         return 0;
     const struct fs_notes *notes = fs_feed_collect(tvb, pinfo);
-    struct fs_seen *seen;
-    fs_store_begin(wants_messages(tree));
+    static struct fs_seen seen[FS_FRAME_MAX]; /* for the taps, which run when all is dissected */
+    if (!fs_store_has_begun())
+        fs_store_begin(wants_messages(tree));
     fs_store_note_frame(pinfo->num, fs_feed_time(pinfo));
-    unsigned count = look(tvb, pinfo, notes, &seen);
+    unsigned count = look(tvb, pinfo, notes, seen);
     if (!pinfo->fd->visited)
         note_apps(pinfo, seen, count);
     int reject = pinfo->fd->visited ? fs_store_reject(pinfo->num) : notes->count ? FS_REJECT_NONE : notes->reject;
     /* Fields past max_frames would differ from pass to pass. */
-    bool remembered = fs_store_record(pinfo->num, 0);
+    bool remembered = fs_store_remembers(pinfo->num);
+    const struct fs_duplicate *duplicate = fs_store_duplicate(pinfo->num);
     fs_fields_show(tvb, pinfo, tree, seen, remembered ? count : 0, reject);
-    fs_duplicates_show(tvb, pinfo, tree);
-    fs_tap_queue(pinfo, seen, count, reject);
+    fs_duplicates_show(tvb, pinfo, tree, duplicate);
+    fs_tap_queue(pinfo, seen, count, reject, duplicate);
     fs_export_queue(pinfo);
     return (int)tvb_captured_length(tvb);
 }

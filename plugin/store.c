@@ -12,7 +12,17 @@ struct side_entry {
 };
 
 /* What few packets have. */
-enum sparse { SPARSE_RTT, SPARSE_ANOMALIES, SPARSE_OTHER_FRAME, SPARSE_GAP, SPARSE_OFFSET, SPARSE_COUNT };
+enum sparse {
+    SPARSE_RTT,
+    SPARSE_ANOMALIES,
+    SPARSE_REPEATS,
+    SPARSE_HOLE_FRAME,
+    SPARSE_HOLE,
+    SPARSE_GAP,
+    SPARSE_PEER_GAP,
+    SPARSE_OFFSET,
+    SPARSE_COUNT
+};
 
 struct more_entry {
     uint32_t frame;
@@ -49,6 +59,7 @@ static struct {
     uint64_t start_ns, latest_ns;
     uint32_t frame; /* that is being run */
     uint32_t last_frame;
+    uint32_t newest; /* frame that is remembered */
     bool started;
     bool finishing;
 } store;
@@ -190,6 +201,12 @@ bool fs_store_has_messages(uint32_t id) {
     return entry && entry->session;
 }
 
+static const struct fs_event_sink *event_sink;
+
+void fs_store_set_event_sink(const struct fs_event_sink *new_sink) {
+    event_sink = new_sink;
+}
+
 static void on_message(struct fs_pipeline *pipeline, uint32_t flow, const struct fs_message *message, void *user _U_) {
     struct fs_tracker *tracker = fs_pipeline_tracker(pipeline);
     struct fs_flow_info info;
@@ -199,6 +216,21 @@ static void on_message(struct fs_pipeline *pipeline, uint32_t flow, const struct
     if (entry)
         entry->session = message->protocol;
     fs_messages_add(message, (uint32_t)info.id, store.frame, !store.finishing && info.last_frame == store.frame);
+    struct fs_flow_facts facts;
+    if (event_sink && entry && live_facts(entry, &facts))
+        event_sink->message(&facts, message);
+}
+
+static void tell_anomalies(const struct fs_packet *packet, const struct fs_seen *seen) {
+    struct fs_flow_facts facts;
+    if (!seen->anomalies || !event_sink || !fs_store_tracked(seen->record.flow, &facts))
+        return;
+    for (unsigned bit = 0; bit < FS_ANOMALY_COUNT; bit++) {
+        const struct fs_record_anomaly anomaly = {1U << bit, (enum fs_side)fs_record_side(&seen->record),
+                                                  packet->time_ns, packet->frame};
+        if (seen->anomalies >> bit & 1)
+            event_sink->anomaly(&facts, &anomaly);
+    }
 }
 
 static void note_turn(const struct fs_packet *packet, const struct fs_seen *seen) {
@@ -260,6 +292,10 @@ void fs_store_open(void) {
     fs_messages_open();
 }
 
+bool fs_store_has_begun(void) {
+    return store.pipeline;
+}
+
 void fs_store_begin(bool sessions) {
     struct fs_pipeline_config config;
     if (store.pipeline || !store.frames)
@@ -280,6 +316,7 @@ void fs_store_close(void) {
     if (!store.frames)
         return;
     fs_messages_close();
+    fs_links_forget();
     fs_pipeline_free(store.pipeline);
     for (guint i = 0; i < store.flows->len; i++)
         g_free(g_array_index(store.flows, struct flow_entry, i).packed);
@@ -321,7 +358,6 @@ static guint first_entry(GArray *array, uint32_t frame) {
     return low;
 }
 
-/* A frame that is dissected anew for the first time takes back what was there, and what came after. */
 static void truncate_from(GArray *array, uint32_t frame) {
     if (array->len && entry_frame(array, array->len - 1) >= frame)
         g_array_set_size(array, first_entry(array, frame));
@@ -388,7 +424,11 @@ const struct fs_record *fs_store_innermost(uint32_t frame) {
 int fs_store_reject(uint32_t frame) {
     const struct fs_record *record = place_of(frame);
     bool untracked = record && (record->bits & FS_RECORD_SET) && record->flow == FS_RECORD_NO_FLOW;
-    return untracked ? record->bits & FS_RECORD_STATE : FS_REJECT_NONE;
+    return untracked ? (int)(record->bits & FS_RECORD_STATE) : FS_REJECT_NONE;
+}
+
+uint32_t fs_store_newest(void) {
+    return store.newest;
 }
 
 /* With its stream at hand, a segment that was overtaken is told from one that was sent again. */
@@ -405,36 +445,25 @@ static bool is_retransmission(const struct fs_verdict *verdict, const struct fs_
     }
 }
 
-static struct fs_record record_of(const struct fs_verdict *verdict, const struct fs_segment_verdict *segment) {
-    struct fs_record record = {.flow = (uint32_t)verdict->flow_id,
-                               .previous = verdict->previous_frame,
-                               .packet = (uint32_t)verdict->packet,
-                               .bytes_low = (uint32_t)verdict->bytes,
-                               .bytes_high = (uint16_t)(verdict->bytes >> 32)};
+static struct fs_record record_of(const struct fs_packet *packet, const struct fs_verdict *verdict,
+                                  const struct fs_segment_verdict *segment) {
     unsigned bits = FS_RECORD_SET | verdict->state;
     bits |= verdict->side == FS_RESPONDER ? FS_RECORD_SIDE : 0U;
     bits |= verdict->orientation == FS_REVERSE ? FS_RECORD_REVERSE : 0U;
     bits |= verdict->quoted ? FS_RECORD_QUOTED : 0U;
+    bits |= !verdict->quoted && verdict->packet ? FS_RECORD_COUNTED : 0U;
     bits |= verdict->rtt_ns != FS_NO_TIME ? FS_RECORD_RTT : 0U;
     bits |= verdict->anomalies ? FS_RECORD_ANOMALY : 0U;
     bits |= is_retransmission(verdict, segment) ? FS_RECORD_RETRANSMISSION : 0U;
-    record.bits = (uint16_t)(bits | (unsigned)segment->segment << FS_RECORD_SEGMENT_SHIFT);
-    return record;
+    bits |= (unsigned)segment->segment << FS_RECORD_SEGMENT_SHIFT;
+    return (struct fs_record){(uint32_t)verdict->flow_id, packet->wire_len, bits};
 }
 
-/* The flow's packet before this one learns who comes next. */
-static void link_previous(uint32_t frame, const struct fs_record *record) {
-    if (!record->previous || record->previous == frame || (record->bits & FS_RECORD_QUOTED))
-        return;
-    for (unsigned n = 0;; n++) {
-        struct fs_record *before = find_record(record->previous, n);
-        if (!before)
-            return;
-        if (before->flow != record->flow || (before->bits & FS_RECORD_QUOTED))
-            continue;
-        before->next = frame;
-        return;
-    }
+static struct fs_link link_of(const struct fs_verdict *verdict) {
+    return (struct fs_link){.previous = verdict->previous_frame,
+                            .packet = (uint32_t)verdict->packet,
+                            .bytes_low = (uint32_t)verdict->bytes,
+                            .bytes_high = (uint16_t)(verdict->bytes >> 32)};
 }
 
 /* An offset below 2^32 is told by the sequence number: most need no memory. */
@@ -449,11 +478,13 @@ static void remember(uint32_t frame, unsigned n, const struct fs_seen *seen, uin
     if (seen->record.bits & FS_RECORD_RTT)
         add_side_value(SPARSE_RTT, frame, n, seen->rtt_ns);
     add_side_value(SPARSE_ANOMALIES, frame, n, seen->anomalies);
-    add_side_value(SPARSE_OTHER_FRAME, frame, n, seen->other_frame);
+    add_side_value(SPARSE_REPEATS, frame, n, seen->repeats_frame);
+    add_side_value(SPARSE_HOLE_FRAME, frame, n, seen->hole_frame);
+    add_side_value(SPARSE_HOLE, frame, n, seen->hole_bytes);
     add_side_value(SPARSE_GAP, frame, n, seen->gap_bytes);
+    add_side_value(SPARSE_PEER_GAP, frame, n, seen->peer_gap_bytes);
     if (offset >> 32)
         add_side_value(SPARSE_OFFSET, frame, n, offset);
-    link_previous(frame, &seen->record);
 }
 
 /* ---- duplicates ---- */
@@ -491,29 +522,33 @@ static void note_many(uint32_t frame) {
         store.many_duplicates = frame;
 }
 
-void fs_store_compare(const struct fs_dedup_frame *frame) {
-    struct fs_dedup_result result;
-    bool treated = fs_pipeline_duplicate(store.pipeline, frame, &result) == 1;
-    bool duplicate = result.verdict == FS_DEDUP_DUPLICATE;
+/* What was found out about a frame, beside its record. */
+static void note_compared(uint32_t frame, const struct fs_compared *compared, bool kept) {
     store.latest.frame = 0;
+    if (!compared)
+        return;
+    const struct fs_dedup_result *result = &compared->result;
+    bool duplicate = result->verdict == FS_DEDUP_DUPLICATE;
     store.compared++;
     store.duplicate_count += duplicate;
-    note_many(frame->frame);
-    if (!duplicate && !result.withheld)
+    note_many(frame);
+    if (!duplicate && !result->withheld)
         return;
-    store.latest = (struct fs_duplicate){.frame = frame->frame,
-                                         .original = result.original,
-                                         .delta_ns = result.delta_ns,
-                                         .previous = result.previous,
-                                         .hops = result.hops,
-                                         .differences = result.differences,
-                                         .mode = result.mode,
-                                         .evidence = result.evidence,
-                                         .grounds = result.grounds,
-                                         .pair = result.pair,
-                                         .treatment = (uint8_t)treatment_of(&result, treated)};
+    store.latest = (struct fs_duplicate){.frame = frame,
+                                         .original = result->original,
+                                         .delta_ns = result->delta_ns,
+                                         .previous = result->previous,
+                                         .hops = result->hops,
+                                         .differences = result->differences,
+                                         .mode = result->mode,
+                                         .evidence = result->evidence,
+                                         .grounds = result->grounds,
+                                         .pair = result->pair,
+                                         .treatment = (uint8_t)treatment_of(result, compared->duplicate)};
     if (duplicate)
-        learn_pair(result.pair);
+        learn_pair(result->pair);
+    if (kept)
+        g_array_append_val(store.duplicates, store.latest);
 }
 
 const struct fs_duplicate *fs_store_duplicate(uint32_t frame) {
@@ -547,13 +582,17 @@ uint64_t fs_store_forgotten_frames(void) {
     return stats.dedup.evictions_in_window;
 }
 
-static void remember_duplicate(uint32_t frame) {
-    truncate_from(store.duplicates, frame);
-    if (store.latest.frame == frame)
-        g_array_append_val(store.duplicates, store.latest);
-}
-
 /* ---- records ---- */
+
+/* A frame that is dissected anew for the first time takes back what was there, and what came after. */
+static void take_back(uint32_t frame) {
+    truncate_from(store.duplicates, frame);
+    truncate_from(store.more, frame);
+    for (unsigned i = 0; i < SPARSE_COUNT; i++)
+        truncate_from(store.sparse[i], frame);
+    fs_links_forget();
+    memset(place_of(frame), 0, sizeof(struct fs_record));
+}
 
 /* Room for the frame's record; false if it is not to have one. */
 static bool make_room(uint32_t frame) {
@@ -561,57 +600,64 @@ static bool make_room(uint32_t frame) {
         return false;
     while (frame >> CHUNK_SHIFT >= store.frames->len)
         g_ptr_array_add(store.frames, g_new0(struct fs_record, CHUNK));
-    truncate_from(store.more, frame);
-    for (unsigned i = 0; i < SPARSE_COUNT; i++)
-        truncate_from(store.sparse[i], frame);
-    remember_duplicate(frame);
-    memset(place_of(frame), 0, sizeof(struct fs_record));
+    if (frame <= store.newest)
+        take_back(frame);
+    store.newest = frame;
     return true;
 }
 
-unsigned fs_store_frame(const struct fs_packet *packets, unsigned count, const int *parents, struct fs_seen *seen) {
+unsigned fs_store_frame(const struct fs_packet *packets, unsigned count, const int *parents,
+                        struct fs_compared *compared, struct fs_seen *seen) {
     struct fs_verdict verdicts[FS_FRAME_MAX];
     struct fs_segment_verdict segments[FS_FRAME_MAX];
     uint32_t frame = packets[0].frame;
     bool kept = store.pipeline && make_room(frame);
     store.frame = frame;
     if (!store.pipeline ||
-        fs_pipeline_frame(store.pipeline, packets, count, parents, verdicts, segments) == FS_ERR_INVALID)
+        fs_pipeline_frame(store.pipeline, packets, count, parents, compared, verdicts, segments) == FS_ERR_INVALID)
         return 0;
+    note_compared(frame, compared, kept);
     unsigned n = 0;
     for (unsigned i = 0; i < count; i++) {
         const struct fs_verdict *verdict = &verdicts[i];
         if (verdict->flow_id >= FS_RECORD_NO_FLOW)
             continue;
         const struct fs_segment_verdict *segment = &segments[i];
-        seen[n] = (struct fs_seen){.record = record_of(verdict, segment),
+        seen[n] = (struct fs_seen){.record = record_of(&packets[i], verdict, segment),
+                                   .link = link_of(verdict),
                                    .rtt_ns = verdict->rtt_ns,
                                    .anomalies = verdict->anomalies,
-                                   .other_frame = segment->other_frame,
+                                   .repeats_frame = segment->repeats_frame,
+                                   .hole_frame = segment->hole_frame,
+                                   .hole_bytes = segment->hole_bytes,
                                    .gap_bytes = segment->gap_bytes,
+                                   .peer_gap_bytes = segment->peer_gap_bytes,
                                    .packet = &packets[i]};
         if (kept)
             remember(frame, n, &seen[n], segment->offset);
         note_turn(&packets[i], &seen[n]);
+        tell_anomalies(&packets[i], &seen[n]);
         n++;
     }
     return n;
 }
 
-void fs_store_untracked(uint32_t frame, int reject, uint32_t wire_len) {
+void fs_store_untracked(uint32_t frame, int reject, uint32_t wire_len, struct fs_compared *compared) {
     if (!store.pipeline)
         return;
-    fs_pipeline_reject(store.pipeline, reject, wire_len);
-    if (!make_room(frame))
+    bool kept = make_room(frame);
+    fs_pipeline_reject(store.pipeline, reject, wire_len, compared);
+    note_compared(frame, compared, kept);
+    if (!kept)
         return;
     struct fs_record *record = place_of(frame);
     record->flow = FS_RECORD_NO_FLOW;
-    record->bits = (uint16_t)(FS_RECORD_SET | ((unsigned)reject & FS_RECORD_STATE));
+    record->bits = FS_RECORD_SET | ((unsigned)reject & FS_RECORD_STATE);
 }
 
 /* ---- later passes ---- */
 
-unsigned fs_store_count(uint32_t frame) {
+static unsigned count_records(uint32_t frame) {
     unsigned count = 0;
     for (const struct fs_record *record = fs_store_record(frame, 0); record; count++)
         record = fs_store_next(frame, count, record);
@@ -643,26 +689,30 @@ static const struct fs_packet *find_packet(const struct fs_record *record, const
 
 _Static_assert(FS_FRAME_MAX <= 64, "find_packet() has a bit for each");
 
-void fs_store_recall(uint32_t frame, const struct fs_packet *packets, unsigned count, struct fs_seen *seen) {
-    unsigned records = fs_store_count(frame);
+unsigned fs_store_recall(uint32_t frame, const struct fs_packet *packets, unsigned count, struct fs_seen *seen) {
+    unsigned records = count_records(frame);
     bool same = records == count;
     uint64_t taken = 0;
     for (unsigned n = 0; n < records; n++) {
         const struct fs_record *record = find_record(frame, n);
-        seen[n] = (struct fs_seen){.record = *record};
+        seen[n] = (struct fs_seen){.record = *record, .link = fs_links_get(frame, n)};
         if (record->bits & FS_RECORD_RTT)
             seen[n].rtt_ns = side_value(SPARSE_RTT, frame, n);
         if (record->bits & FS_RECORD_ANOMALY)
             seen[n].anomalies = (unsigned)side_value(SPARSE_ANOMALIES, frame, n);
         if (fs_record_segment(record) > FS_SEGMENT_IN_ORDER || seen[n].anomalies) {
-            seen[n].other_frame = (uint32_t)side_value(SPARSE_OTHER_FRAME, frame, n);
+            seen[n].repeats_frame = (uint32_t)side_value(SPARSE_REPEATS, frame, n);
+            seen[n].hole_frame = (uint32_t)side_value(SPARSE_HOLE_FRAME, frame, n);
+            seen[n].hole_bytes = side_value(SPARSE_HOLE, frame, n);
             seen[n].gap_bytes = side_value(SPARSE_GAP, frame, n);
+            seen[n].peer_gap_bytes = side_value(SPARSE_PEER_GAP, frame, n);
         }
         same = same && is_alike(record, &packets[n]);
         seen[n].packet = same ? &packets[n] : NULL;
     }
     for (unsigned n = 0; n < records && !same; n++)
         seen[n].packet = find_packet(&seen[n].record, packets, count, &taken);
+    return records;
 }
 
 bool fs_store_offset(uint32_t frame, unsigned n, const struct fs_seen *seen, uint64_t *offset) {

@@ -6,9 +6,11 @@
 
 #include "compat.h"
 
+#include "links.h"
 #include "pack.h"
 
 #include "flowscope/pipeline.h"
+#include "flowscope/record.h"
 
 enum fs_record_bit {
     FS_RECORD_STATE = 0x000f, /* enum fs_state after the packet; of an untracked frame: enum fs_reject */
@@ -20,34 +22,27 @@ enum fs_record_bit {
     FS_RECORD_ANOMALY = 0x0200,
     FS_RECORD_RETRANSMISSION = 0x0400,
     FS_RECORD_SEGMENT_SHIFT = 11, /* four bits: enum fs_segment_class */
-    FS_RECORD_SET = 0x8000
+    FS_RECORD_SET = 0x8000,
+    FS_RECORD_COUNTED = 0x10000 /* it is in its flow's counters */
 };
 
 /* One packet of a frame. */
 struct fs_record {
     uint32_t flow;     /* id, or FS_RECORD_NO_FLOW */
-    uint32_t previous; /* frames of the flow before and after this one; 0: none */
-    uint32_t next;
-    uint32_t packet;    /* number in the flow, from 1 */
-    uint32_t bytes_low; /* of the flow so far, on the wire */
-    uint16_t bytes_high;
-    uint16_t bits; /* enum fs_record_bit */
+    uint32_t wire_len; /* of the frame */
+    uint32_t bits;     /* enum fs_record_bit */
 };
 
 #define FS_RECORD_NO_FLOW UINT32_MAX
 
-_Static_assert(sizeof(struct fs_record) == 24, "the cost of a frame");
-
-static inline uint64_t fs_record_bytes(const struct fs_record *record) {
-    return (uint64_t)record->bytes_high << 32 | record->bytes_low;
-}
+_Static_assert(sizeof(struct fs_record) == 12, "the cost of a frame");
 
 static inline unsigned fs_record_side(const struct fs_record *record) {
     return record->bits & FS_RECORD_SIDE ? FS_RESPONDER : FS_INITIATOR;
 }
 
 static inline unsigned fs_record_segment(const struct fs_record *record) {
-    return (unsigned)record->bits >> FS_RECORD_SEGMENT_SHIFT & 0xf;
+    return record->bits >> FS_RECORD_SEGMENT_SHIFT & 0xf;
 }
 
 _Static_assert(FS_SEGMENT_COUNT <= 16, "four bits");
@@ -55,11 +50,13 @@ _Static_assert(FS_SEGMENT_COUNT <= 16, "four bits");
 /* A packet of a frame as the running dissection shows it. */
 struct fs_seen {
     struct fs_record record;
-    uint64_t rtt_ns;                /* with FS_RECORD_RTT */
-    unsigned anomalies;             /* set of enum fs_anomaly */
-    uint32_t other_frame;           /* as in struct fs_segment_verdict */
-    uint64_t gap_bytes;             /* likewise */
-    const struct fs_packet *packet; /* NULL if this dissection did not reach it */
+    struct fs_link link;
+    uint64_t rtt_ns;                                /* with FS_RECORD_RTT */
+    unsigned anomalies;                             /* set of enum fs_anomaly */
+    uint32_t repeats_frame;                         /* as in struct fs_segment_verdict */
+    uint32_t hole_frame;                            /* likewise */
+    uint64_t hole_bytes, gap_bytes, peer_gap_bytes; /* likewise */
+    const struct fs_packet *packet;                 /* NULL if this dissection did not reach it */
 };
 
 /* What the search for duplicates found out about a frame. */
@@ -90,26 +87,25 @@ _Static_assert(sizeof(struct fs_duplicate) == 32, "the cost of a duplicate");
 
 /* Whether the packet is in its flow's counters: what ICMP errors quote is not, nor are excluded duplicates. */
 static inline bool fs_record_is_counted(const struct fs_record *record) {
-    return !(record->bits & FS_RECORD_QUOTED) && record->packet;
+    return record->bits & FS_RECORD_COUNTED;
 }
 
 /* Open with the file, close before it goes. */
 void fs_store_open(void);
-/* Before each frame of the first pass: the first one says whether messages are wanted. */
+/* Before the first frame, which says whether messages are wanted. */
 void fs_store_begin(bool sessions);
+bool fs_store_has_begun(void);
 void fs_store_close(void);
 bool fs_store_is_open(void);
 
-/* First pass: run the frame's packets through the pipeline and remember the verdicts. `parents` as in
+/* First pass: run the frame's packets through the pipeline and remember the verdicts. `parents` and `compared` as in
  * fs_pipeline_frame(), `seen` has room for `count`; returns how many belong to a flow. A frame number that comes again
  * (read filters do that) replaces the old one. */
-unsigned fs_store_frame(const struct fs_packet *packets, unsigned count, const int *parents, struct fs_seen *seen);
+unsigned fs_store_frame(const struct fs_packet *packets, unsigned count, const int *parents,
+                        struct fs_compared *compared, struct fs_seen *seen);
 /* First pass: a frame without a packet that can be tracked. */
-void fs_store_untracked(uint32_t frame, int reject, uint32_t wire_len);
-
-/* First pass, before either of these: compare the frame with those before it. What is found is remembered with it. */
-void fs_store_compare(const struct fs_dedup_frame *frame);
-/* Whether they are to be compared. */
+void fs_store_untracked(uint32_t frame, int reject, uint32_t wire_len, struct fs_compared *compared);
+/* Whether frames are to be compared: else `compared` is NULL. */
 bool fs_store_compares(void);
 /* What was found about the frame, in any pass; NULL if nothing was. */
 const struct fs_duplicate *fs_store_duplicate(uint32_t frame);
@@ -123,10 +119,9 @@ uint64_t fs_store_forgotten_frames(void);
 /* False for frames past the preference max_frames. */
 bool fs_store_remembers(uint32_t frame);
 
-/* Later passes: how many packets of the frame are remembered, and what: `seen` has room for them. `packets` are those
- * that the running dissection reached. */
-unsigned fs_store_count(uint32_t frame);
-void fs_store_recall(uint32_t frame, const struct fs_packet *packets, unsigned count, struct fs_seen *seen);
+/* Later passes: what is remembered of the frame's packets, and of how many: `seen` has room for FS_FRAME_MAX. `packets`
+ * are those that the running dissection reached. */
+unsigned fs_store_recall(uint32_t frame, const struct fs_packet *packets, unsigned count, struct fs_seen *seen);
 /* Why an untracked frame is; FS_REJECT_NONE if it was tracked or is not known. */
 int fs_store_reject(uint32_t frame);
 /* The n-th packet of a frame, from 0; NULL if there is none. */
@@ -136,6 +131,8 @@ static inline const struct fs_record *fs_store_next(uint32_t frame, unsigned n, 
     return n == 0 && !(record->bits & FS_RECORD_MORE) ? NULL : fs_store_record(frame, n + 1);
 }
 
+/* The latest frame that is remembered; 0: none. */
+uint32_t fs_store_newest(void);
 /* The innermost packet of a frame, whose flow stands for it; NULL if it has none. */
 const struct fs_record *fs_store_innermost(uint32_t frame);
 
@@ -178,6 +175,14 @@ void fs_store_finish(void);
 /* Whoever writes records: called when a flow ends, with what fs_store_tracked() says. Only one; NULL: none. */
 typedef void (*fs_end_sink)(const struct fs_flow_facts *facts);
 void fs_store_set_end_sink(fs_end_sink sink);
+
+/* Whoever writes what happens in flows: called on the first pass with each message of a flow's parser and with each
+ * anomaly, before the flow's end. `facts` as fs_store_tracked() has them. Only one; NULL: none. */
+struct fs_event_sink {
+    void (*message)(const struct fs_flow_facts *facts, const struct fs_message *message);
+    void (*anomaly)(const struct fs_flow_facts *facts, const struct fs_record_anomaly *anomaly);
+};
+void fs_store_set_event_sink(const struct fs_event_sink *sink);
 
 /* A frame is being dissected, tracked or not. */
 void fs_store_note_frame(uint32_t frame, uint64_t time_ns);

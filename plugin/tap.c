@@ -17,7 +17,9 @@ bool fs_tap_is_listened_to(void) {
     return have_tap_listener(packet_tap) || have_tap_listener(frame_tap);
 }
 
-void fs_tap_queue(packet_info *pinfo, const struct fs_seen *seen, unsigned count, int reject) {
+void fs_tap_queue(packet_info *pinfo, const struct fs_seen *seen, unsigned count, int reject,
+                  const struct fs_duplicate *duplicate) {
+    static struct fs_tap_frame frame; /* frames are dissected one after the other */
     if (have_tap_listener(packet_tap)) {
         for (unsigned n = 0; n < count; n++) {
             if (fs_record_is_counted(&seen[n].record))
@@ -26,10 +28,6 @@ void fs_tap_queue(packet_info *pinfo, const struct fs_seen *seen, unsigned count
     }
     if (!have_tap_listener(frame_tap))
         return;
-    struct fs_tap_frame *frame = wmem_new(pinfo->pool, struct fs_tap_frame);
-    frame->reject = reject;
-    frame->count = count;
-    frame->packets = seen;
-    frame->duplicate = fs_store_duplicate(pinfo->num);
-    tap_queue_packet(frame_tap, pinfo, frame);
+    frame = (struct fs_tap_frame){reject, count, seen, duplicate};
+    tap_queue_packet(frame_tap, pinfo, &frame);
 }

@@ -17,8 +17,9 @@ struct fs_tap_frame {
 
 void fs_tap_register(void);
 
-/* Offer the frame to whoever listens. */
-void fs_tap_queue(packet_info *pinfo, const struct fs_seen *seen, unsigned count, int reject);
+/* Offer the frame to whoever listens; what is pointed at must hold until its dissection ends. */
+void fs_tap_queue(packet_info *pinfo, const struct fs_seen *seen, unsigned count, int reject,
+                  const struct fs_duplicate *duplicate);
 
 /* Whether anybody listens to either tap. */
 bool fs_tap_is_listened_to(void);

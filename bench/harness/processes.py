@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Whole programs over one capture: CPU time of flowscope-replay and of another program, run in turns."""
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -10,14 +11,19 @@ TRACK = ["--no-reassembly"]
 TRACK_AND_LIST = ["--no-reassembly", "--flows"]
 STREAMS = []  # reassembly is the default
 
-# name, Debian package, what ours does, the other's arguments; CAPTURE, FOLDER and FILE are replaced.
+EVERY_TIME = "--duplicate-window=%d" % (2**64 - 1)
+
+# Program and what tells its rows apart, Debian package, what ours does, the other's arguments; CAPTURE, FOLDER and FILE
+# are replaced. editcap compares a frame with those of a millisecond, or with the last 99,999.
 PEERS = [
     ("softflowd", "softflowd", TRACK, ["-r", "CAPTURE"]),
     ("nfpcapd", "nfdump", TRACK_AND_LIST, ["-r", "CAPTURE", "-w", "FOLDER"]),
     ("argus", "argus-server", TRACK_AND_LIST, ["-X", "-r", "CAPTURE", "-w", "FILE"]),
     ("ndpiReader", "libndpi-bin", STREAMS, ["-q", "-i", "CAPTURE"]),
     ("tcpflow", "tcpflow", STREAMS, ["-q", "-r", "CAPTURE", "-o", "FOLDER"]),
-    ("editcap", "wireshark-common", ["--dedup"], ["-d", "CAPTURE", "/dev/null"]),
+    ("editcap -w", "wireshark-common", ["--duplicates"], ["-w", "0.001", "CAPTURE", "/dev/null"]),
+    ("editcap -D", "wireshark-common", ["--duplicates", EVERY_TIME, "--duplicate-capacity=99999"],
+     ["-D", "100000", "CAPTURE", "/dev/null"]),
     ("tshark", "tshark", TRACK_AND_LIST, ["-q", "-r", "CAPTURE", "-z", "conv,tcp"]),
     ("suricata", "suricata", STREAMS, ["-r", "CAPTURE", "-l", "FOLDER"]),
 ]
@@ -47,13 +53,14 @@ def fill(arguments, capture, folder):
 def supports(replay, options):
     """Whether this build of the replay tool knows the options: its usage names them."""
     usage = subprocess.run([replay], capture_output=True, text=True, check=False).stderr
-    return all(option in usage for option in options)
+    return all(re.search(re.escape(option.partition("=")[0]) + r"\b", usage) for option in options)
 
 
 def compare(replay, peer, capture, pairs, cpu):
     """One peer: {"ratio": …} or {"missing": why}."""
     name, package, options, arguments = peer
-    program = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+    program = name.partition(" ")[0]
+    program = shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin")
     if not program:
         return {"missing": "not installed (Debian: %s)" % package}
     if not supports(replay, options):
@@ -70,7 +77,7 @@ def compare(replay, peer, capture, pairs, cpu):
             times.append(max(seconds, 0.001))
     ratios = [b / a for a, b in zip(ours, theirs)]
     return {"ours": ours, "theirs": theirs, "ratio": statistics.median(ratios), "low": min(ratios), "high": max(ratios),
-            "command": " ".join([name, *arguments]), "options": " ".join(["flowscope-replay", *options, "CAPTURE"])}
+            "command": " ".join([os.path.basename(program), *arguments]), "options": " ".join(["flowscope-replay", *options, "CAPTURE"])}
 
 
 def run(replay, capture, pairs, cpu, show=print):

@@ -140,10 +140,10 @@ struct fs__http_request {
     uint64_t bytes;
     uint32_t start_frame, end_frame;
     uint32_t size; /* room for text */
-    uint16_t method_length, host_length, target_length;
+    uint16_t method_length, host_length, target_length, agent_length, referer_length;
     uint8_t version_major, version_minor;
     bool is_head, is_connect, is_0_9, asks_upgrade, is_cut, is_incomplete;
-    uint8_t text[]; /* method, host, target */
+    uint8_t text[]; /* method, host, target, user agent, referer */
 };
 
 struct fs__http_requests {
@@ -175,6 +175,16 @@ static inline struct fs_http_text fs__http_request_host(const struct fs__http_re
 
 static inline struct fs_http_text fs__http_request_target(const struct fs__http_request *request) {
     return (struct fs_http_text){request->text + request->method_length + request->host_length, request->target_length};
+}
+
+static inline struct fs_http_text fs__http_request_agent(const struct fs__http_request *request) {
+    struct fs_http_text target = fs__http_request_target(request);
+    return (struct fs_http_text){target.data + target.length, request->agent_length};
+}
+
+static inline struct fs_http_text fs__http_request_referer(const struct fs__http_request *request) {
+    struct fs_http_text agent = fs__http_request_agent(request);
+    return (struct fs_http_text){agent.data + agent.length, request->referer_length};
 }
 
 #endif

@@ -22,6 +22,8 @@ static void fill_request(struct fs_http_message *detail, const struct fs__http_r
     detail->method = fs__http_request_method(request);
     detail->target = fs__http_request_target(request);
     detail->host = fs__http_request_host(request);
+    detail->user_agent = fs__http_request_agent(request);
+    detail->referer = fs__http_request_referer(request);
     if (request->is_cut)
         detail->flags |= FS_HTTP_TEXT_TRUNCATED;
 }

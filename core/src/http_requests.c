@@ -27,10 +27,31 @@ static size_t rounded(size_t text) {
     return (text + ROOM_STEP - 1) / ROOM_STEP * ROOM_STEP;
 }
 
+/* What is remembered of a request, behind its method, in this order. */
+static const enum fs__http_text_id kept[] = {FS__HTTP_TEXT_HOST, FS__HTTP_TEXT_TARGET, FS__HTTP_TEXT_USER_AGENT,
+                                             FS__HTTP_TEXT_REFERER};
+
+static size_t kept_length(const struct fs__http_head *head) {
+    size_t length = 0;
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
+        length += fs__http_text_of(head, kept[i]).length;
+    return length;
+}
+
+static void keep_text(struct fs__http_request *request, const struct fs__http_head *head) {
+    uint16_t *const lengths[] = {&request->host_length, &request->target_length, &request->agent_length,
+                                 &request->referer_length};
+    uint8_t *at = request->text + request->method_length;
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
+        struct fs_http_text text = fs__http_text_of(head, kept[i]);
+        *lengths[i] = (uint16_t)text.length;
+        memcpy(at, text.data, text.length);
+        at += text.length;
+    }
+}
+
 static void describe(struct fs__http_request *request, const struct fs__http_head *head, bool with_text) {
     struct fs_http_text method = fs__http_text_of(head, FS__HTTP_TEXT_METHOD);
-    struct fs_http_text host = fs__http_text_of(head, FS__HTTP_TEXT_HOST);
-    struct fs_http_text target = fs__http_text_of(head, FS__HTTP_TEXT_TARGET);
     request->version_major = head->version_major;
     request->version_minor = head->version_minor;
     request->is_head = fs__http_equals(method.data, method.length, "HEAD");
@@ -39,13 +60,10 @@ static void describe(struct fs__http_request *request, const struct fs__http_hea
     request->asks_upgrade = fs__http_text_of(head, FS__HTTP_TEXT_UPGRADE).length > 0;
     request->is_cut = !with_text || (head->flags & FS_HTTP_TEXT_TRUNCATED);
     request->method_length = (uint16_t)method.length;
-    request->host_length = (uint16_t)(with_text ? host.length : 0);
-    request->target_length = (uint16_t)(with_text ? target.length : 0);
+    request->host_length = request->target_length = request->agent_length = request->referer_length = 0;
     memcpy(request->text, method.data, method.length);
-    if (with_text) {
-        memcpy(request->text + method.length, host.data, host.length);
-        memcpy(request->text + method.length + host.length, target.data, target.length);
-    }
+    if (with_text)
+        keep_text(request, head);
 }
 
 struct fs__http_request *fs__http_requests_add(struct fs__http_requests *requests, struct fs__memory *memory,
@@ -57,8 +75,7 @@ struct fs__http_request *fs__http_requests_add(struct fs__http_requests *request
         return NULL;
     }
     size_t method = fs__http_text_of(head, FS__HTTP_TEXT_METHOD).length;
-    size_t text = method + fs__http_text_of(head, FS__HTTP_TEXT_HOST).length +
-                  fs__http_text_of(head, FS__HTTP_TEXT_TARGET).length;
+    size_t text = method + kept_length(head);
     bool with_text = requests->room + rounded(text) <= FS_HTTP_REQUEST_TEXT_MAX;
     struct fs__http_request *request = request_new(requests, memory, rounded(with_text ? text : method));
     if (!request) {

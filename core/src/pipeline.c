@@ -20,15 +20,14 @@ struct fs_pipeline {
     struct fs_tracker *tracker;
     struct fs_reassembly *reassembly;
     struct fs_sessions *sessions;
-    struct fs_dedup *dedup; /* NULL: not asked for */
-    bool next_is_duplicate;
+    struct fs_dedup *dedup;      /* NULL: not asked for */
     struct fs__streams *streams; /* by flow number */
     uint32_t stream_room;
     /* Of the call at hand. */
     const struct fs_packet *packets;
     struct fs_segment_verdict *segments;
     size_t count;
-    bool gap, conflict;             /* found with the packet at hand */
+    bool conflict;                  /* found with the packet at hand */
     bool ending;                    /* the streams at hand are being flushed */
     struct fs_pipeline_stats stats; /* without those of the stages */
     uint64_t anomalies[FS_ANOMALY_COUNT];
@@ -140,7 +139,6 @@ static void note_gap(struct fs_pipeline *pipeline, uint32_t flow, unsigned side)
     struct fs_stream_info info;
     if (pipeline->ending)
         return; /* nobody acknowledged these bytes: they may never have been sent */
-    pipeline->gap = true;
     fs_reassembler_info(stream_of(pipeline, flow, side), &info);
     if (fs__is_power_of_ten(info.gaps))
         (void)fs_tracker_add_gap(pipeline->tracker, flow, (enum fs_side)side);
@@ -217,9 +215,10 @@ static void run_segment(struct fs_pipeline *pipeline, const struct fs_event *eve
     if (event->flow < pipeline->stream_room)
         tick_session(&pipeline->streams[event->flow], packet->time_ns);
     struct fs_reassembler *peer = stream_of(pipeline, event->flow, !event->side);
+    uint64_t lost_by_peer = 0;
     if (peer) {
-        fs_reassembler_acknowledge(peer, packet);
-        fs_reassembler_advance(peer, packet->time_ns);
+        lost_by_peer = fs_reassembler_acknowledge(peer, packet);
+        lost_by_peer += fs_reassembler_advance(peer, packet->time_ns);
     }
     struct fs_reassembler *stream = stream_of(pipeline, event->flow, event->side);
     bool brings = packet->payload_len || (packet->tcp.flags & FS_TCP_FIN);
@@ -230,7 +229,8 @@ static void run_segment(struct fs_pipeline *pipeline, const struct fs_event *eve
     if (stream && brings)
         (void)fs_reassembler_segment(stream, packet, verdict);
     else if (stream)
-        fs_reassembler_advance(stream, packet->time_ns);
+        verdict->gap_bytes = fs_reassembler_advance(stream, packet->time_ns);
+    verdict->peer_gap_bytes = lost_by_peer;
     if (was_reset(pipeline, event)) {
         flush(pipeline, event, FS_STREAM_RST);
         end_session(pipeline, event, true);
@@ -284,11 +284,14 @@ static void report(struct fs_pipeline *pipeline, const struct fs_event *base, un
     forward(pipeline, &event);
 }
 
+static bool has_gap(const struct fs_segment_verdict *verdict) {
+    return verdict->gap_bytes || verdict->peer_gap_bytes;
+}
+
 static void report_stream(struct fs_pipeline *pipeline, const struct fs_event *event,
                           struct fs_segment_verdict *verdict) {
-    verdict->gap = pipeline->gap;
     verdict->conflict = pipeline->conflict;
-    if (verdict->gap)
+    if (has_gap(verdict))
         report(pipeline, event, FS_ANOMALY_GAP);
     if (verdict->conflict)
         report(pipeline, event, FS_ANOMALY_CONFLICT);
@@ -321,7 +324,7 @@ static void on_event(struct fs_tracker *tracker, const struct fs_event *event, v
     struct fs_pipeline *pipeline = user;
     size_t i = packet_of(pipeline, event);
     (void)tracker;
-    pipeline->gap = pipeline->conflict = false;
+    pipeline->conflict = false;
     if (i != SIZE_MAX) {
         on_packet(pipeline, event, i);
         return;
@@ -439,20 +442,47 @@ void fs_pipeline_free(struct fs_pipeline *pipeline) {
 
 /* ---- duplicates ---- */
 
-int fs_pipeline_duplicate(struct fs_pipeline *pipeline, const struct fs_dedup_frame *frame,
-                          struct fs_dedup_result *result) {
-    const struct fs_dedup_result none = {.hops = FS_DEDUP_NO_HOPS};
-    struct fs_dedup_result own = none;
-    result = result ? result : &own;
-    *result = none;
-    if (!pipeline->dedup)
-        return FS_ERR_INVALID;
+/* The frame as its descriptors have it: the innermost packet that it carries; false without its bytes. */
+static bool frame_of(const struct fs_packet *packets, size_t count, struct fs_dedup_frame *frame) {
+    while (count && (packets[count - 1].flags & FS_PACKET_QUOTED))
+        count--;
+    if (!count || !packets[count - 1].ip)
+        return false;
+    fs_dedup_frame_set_packet(frame, &packets[count - 1]);
+    return true;
+}
+
+/* Whether the frame is to be run as a duplicate, by what the detector says of it. */
+static bool is_found(struct fs_pipeline *pipeline, const struct fs_dedup_frame *frame, struct fs_dedup_result *result) {
     bool mark = pipeline->config.duplicates == FS_DUPLICATES_MARK;
     bool weak_too = pipeline->config.exclude_weak && !mark;
     bool found = fs_dedup_check(pipeline->dedup, frame, result) == FS_DEDUP_DUPLICATE;
     bool wanted = mark || weak_too || result->evidence == FS_DEDUP_STRONG;
-    pipeline->next_is_duplicate = (found && wanted) || (weak_too && result->withheld);
-    return pipeline->next_is_duplicate;
+    return (found && wanted) || (weak_too && result->withheld);
+}
+
+/* Whether the frame was found to be a duplicate, which `said` says anyway. */
+static bool search(struct fs_pipeline *pipeline, const struct fs_packet *packets, size_t count, bool said,
+                   struct fs_compared *compared) {
+    struct fs_dedup_frame frame;
+    struct fs_dedup_result result = {.hops = FS_DEDUP_NO_HOPS};
+    bool found = said;
+    if (pipeline->dedup && compared)
+        found |= is_found(pipeline, &compared->frame, &result);
+    else if (pipeline->dedup && frame_of(packets, count, &frame))
+        found |= is_found(pipeline, &frame, &result);
+    if (compared) {
+        compared->result = result;
+        compared->duplicate = found;
+    }
+    return found;
+}
+
+/* Whether the frame is to be run as a duplicate. `compared` may be NULL. */
+static inline bool compare(struct fs_pipeline *pipeline, const struct fs_packet *packets, size_t count,
+                           struct fs_compared *compared) {
+    bool said = (packets[0].flags & FS_PACKET_DUPLICATE) != 0;
+    return pipeline->dedup || compared ? search(pipeline, packets, count, said, compared) : said;
 }
 
 static bool is_excluded(const struct fs_pipeline *pipeline, bool duplicate) {
@@ -501,7 +531,7 @@ static void begin_call(struct fs_pipeline *pipeline, const struct fs_packet *pac
 /* The tracker fills the verdict after its events. */
 static void add_anomalies(struct fs_verdict *verdict, const struct fs_segment_verdict *segment) {
     unsigned anomalies = verdict->anomalies;
-    anomalies |= segment->gap ? FS_ANOMALY_GAP : 0U;
+    anomalies |= has_gap(segment) ? FS_ANOMALY_GAP : 0U;
     anomalies |= segment->conflict ? FS_ANOMALY_CONFLICT : 0U;
     anomalies |= segment->limit ? FS_ANOMALY_LIMIT : 0U;
     verdict->anomalies = (uint16_t)anomalies;
@@ -515,24 +545,8 @@ static int track_marked(struct fs_pipeline *pipeline, const struct fs_packet *pa
     return fs_tracker_track(pipeline->tracker, &marked, parent, verdict);
 }
 
-int fs_pipeline_frame(struct fs_pipeline *pipeline, const struct fs_packet *packets, size_t count, const int *parents,
-                      struct fs_verdict *verdicts, struct fs_segment_verdict *segments) {
-    struct fs_segment_verdict own[FS_FRAME_MAX];
-    bool said = pipeline->next_is_duplicate;
-    pipeline->next_is_duplicate = false;
-    if (count < 1 || count > FS_FRAME_MAX || (parents && !parents_are_valid(packets, count, parents)))
-        return FS_ERR_INVALID;
-    segments = segments ? segments : own;
-    begin_call(pipeline, packets, count, segments);
-    pipeline->stats.frames++;
-    pipeline->stats.frame_bytes += packets[0].wire_len;
-    bool duplicate = said || (packets[0].flags & FS_PACKET_DUPLICATE);
-    pipeline->stats.duplicates += duplicate;
-    if (is_excluded(pipeline, duplicate)) {
-        pipeline->stats.excluded++;
-        exclude(pipeline, packets, count, verdicts);
-        return FS_OK;
-    }
+static int track_frame(struct fs_pipeline *pipeline, const struct fs_packet *packets, size_t count, const int *parents,
+                       bool duplicate, struct fs_verdict *verdicts) {
     int result = FS_OK;
     bool counted = false;
     for (size_t i = 0; i < count; i++) {
@@ -541,74 +555,92 @@ int fs_pipeline_frame(struct fs_pipeline *pipeline, const struct fs_packet *pack
         int error = duplicate ? track_marked(pipeline, &packets[i], flow, &verdicts[i])
                               : fs_tracker_track(pipeline->tracker, &packets[i], flow, &verdicts[i]);
         result = error ? error : result;
-        add_anomalies(&verdicts[i], &segments[i]);
+        add_anomalies(&verdicts[i], &pipeline->segments[i]);
         counted |= verdicts[i].packet != 0;
     }
-    pipeline->count = 0;
-    if (!counted)
-        pipeline->stats.without_flow++;
+    pipeline->stats.without_flow += !counted;
     return result;
 }
 
-/* What lies between duplicates, as batches of its own. */
-static int track_others(struct fs_pipeline *pipeline, const struct fs_packet *packets, size_t count,
-                        struct fs_verdict *verdicts) {
+int fs_pipeline_frame(struct fs_pipeline *pipeline, const struct fs_packet *packets, size_t count, const int *parents,
+                      struct fs_compared *compared, struct fs_verdict *verdicts, struct fs_segment_verdict *segments) {
+    struct fs_segment_verdict own[FS_FRAME_MAX];
     int result = FS_OK;
-    for (size_t at = 0; at < count; at++) {
-        size_t end = at;
-        while (end < count && !(packets[end].flags & FS_PACKET_DUPLICATE))
-            end++;
-        int error = fs_tracker_track_batch(pipeline->tracker, packets + at, end - at, verdicts + at);
-        result = error ? error : result;
-        if (end < count)
-            exclude(pipeline, packets + end, 1, verdicts + end);
-        at = end;
+    if (count < 1 || count > FS_FRAME_MAX || (parents && !parents_are_valid(packets, count, parents)))
+        return FS_ERR_INVALID;
+    begin_call(pipeline, packets, count, segments ? segments : own);
+    pipeline->stats.frames++;
+    pipeline->stats.frame_bytes += packets[0].wire_len;
+    bool duplicate = compare(pipeline, packets, count, compared);
+    pipeline->stats.duplicates += duplicate;
+    if (is_excluded(pipeline, duplicate)) {
+        pipeline->stats.excluded++;
+        exclude(pipeline, packets, count, verdicts);
+    } else {
+        result = track_frame(pipeline, packets, count, parents, duplicate, verdicts);
     }
+    pipeline->count = 0;
     return result;
 }
 
-static int run_batch(struct fs_pipeline *pipeline, const struct fs_packet *packets, size_t count,
-                     struct fs_verdict *verdicts, struct fs_segment_verdict *segments) {
-    begin_call(pipeline, packets, count, segments);
-    int result = pipeline->config.duplicates == FS_DUPLICATES_EXCLUDE
-                     ? track_others(pipeline, packets, count, verdicts)
-                     : fs_tracker_track_batch(pipeline->tracker, packets, count, verdicts);
-    pipeline->stats.frames += count;
+static void finish_batch(struct fs_pipeline *pipeline, const struct fs_packet *packets, size_t count,
+                         const struct fs_segment_verdict *segments, struct fs_verdict *verdicts) {
     for (size_t i = 0; i < count; i++) {
+        bool excluded = is_excluded(pipeline, verdicts[i].duplicate);
         add_anomalies(&verdicts[i], &segments[i]);
         pipeline->stats.frame_bytes += packets[i].wire_len;
-        bool duplicate = (packets[i].flags & FS_PACKET_DUPLICATE) != 0;
-        bool excluded = is_excluded(pipeline, duplicate);
-        pipeline->stats.duplicates += duplicate;
         pipeline->stats.excluded += excluded;
         pipeline->stats.without_flow += verdicts[i].packet == 0 && !excluded;
     }
+    pipeline->stats.frames += count;
+}
+
+/* What lies between duplicates, as batches of its own. */
+static int run_batch(struct fs_pipeline *pipeline, const struct fs_packet *packets, size_t count,
+                     struct fs_compared *compared, struct fs_verdict *verdicts, struct fs_segment_verdict *segments) {
+    int result = FS_OK;
+    begin_call(pipeline, packets, count, segments);
+    for (size_t at = 0; at < count; at++) {
+        size_t begin = at;
+        while (at < count && !compare(pipeline, &packets[at], 1, compared ? &compared[at] : NULL))
+            at++;
+        int error = fs_tracker_track_batch(pipeline->tracker, packets + begin, at - begin, verdicts + begin);
+        result = error ? error : result;
+        if (at == count)
+            break;
+        pipeline->stats.duplicates++;
+        if (is_excluded(pipeline, true))
+            exclude(pipeline, packets + at, 1, verdicts + at);
+        else if ((error = track_marked(pipeline, &packets[at], FS_NO_NUMBER, &verdicts[at])))
+            result = error;
+    }
+    finish_batch(pipeline, packets, count, segments, verdicts);
     pipeline->count = 0;
     return result;
 }
 
 int fs_pipeline_batch(struct fs_pipeline *pipeline, const struct fs_packet *packets, size_t count,
-                      struct fs_verdict *verdicts, struct fs_segment_verdict *segments) {
+                      struct fs_compared *compared, struct fs_verdict *verdicts, struct fs_segment_verdict *segments) {
     struct fs_segment_verdict own[FS_FRAME_MAX];
     int result = FS_OK;
-    pipeline->next_is_duplicate = false;
     if (segments)
-        return run_batch(pipeline, packets, count, verdicts, segments);
+        return run_batch(pipeline, packets, count, compared, verdicts, segments);
     for (size_t done = 0; done < count; done += FS_FRAME_MAX) {
         size_t part = count - done < FS_FRAME_MAX ? count - done : FS_FRAME_MAX;
-        int error = run_batch(pipeline, packets + done, part, verdicts + done, own);
+        int error = run_batch(pipeline, packets + done, part, compared ? compared + done : NULL, verdicts + done, own);
         result = error ? error : result;
     }
     return result;
 }
 
-void fs_pipeline_reject(struct fs_pipeline *pipeline, int reject, uint32_t wire_len) {
+void fs_pipeline_reject(struct fs_pipeline *pipeline, int reject, uint32_t wire_len, struct fs_compared *compared) {
     if (reject < 0 || reject >= FS_REJECT_COUNT)
         reject = FS_REJECT_NONE;
-    pipeline->next_is_duplicate = false;
     pipeline->stats.frames++;
     pipeline->stats.frame_bytes += wire_len;
     pipeline->stats.untracked[reject]++;
+    if (compared)
+        (void)search(pipeline, NULL, 0, false, compared);
 }
 
 void fs_pipeline_tick(struct fs_pipeline *pipeline, uint64_t now_ns) {

@@ -181,6 +181,36 @@ int fs_record_write(struct fs_record_writer *writer, const struct fs_record_flow
     return error;
 }
 
+bool fs_record_has_events(enum fs_record_format format) {
+    return format == FS_RECORD_EVE;
+}
+
+int fs_record_write_message(struct fs_record_writer *writer, const struct fs_record_flow *record,
+                            const struct fs_message *message) {
+    if (writer->failed || !fs_record_has_events(writer->options.format))
+        return FS_OK;
+    char bytes[FS_RECORD_EVENT_MAX];
+    struct fs__line line = {bytes, bytes + sizeof bytes, false};
+    if (!fs__eve_message(&line, record, message, &writer->options))
+        return FS_OK;
+    int error = finish_line(writer, bytes, &line);
+    writer->events += error == FS_OK;
+    return error;
+}
+
+int fs_record_write_anomaly(struct fs_record_writer *writer, const struct fs_record_flow *record,
+                            const struct fs_record_anomaly *anomaly) {
+    if (writer->failed || !fs_record_has_events(writer->options.format))
+        return FS_OK;
+    char bytes[FS_RECORD_LINE_MAX];
+    struct fs__line line = {bytes, bytes + sizeof bytes, false};
+    if (!fs__eve_anomaly(&line, record, anomaly, &writer->options))
+        return FS_OK;
+    int error = finish_line(writer, bytes, &line);
+    writer->events += error == FS_OK;
+    return error;
+}
+
 int fs_record_end(struct fs_record_writer *writer, uint64_t close_ns) {
     if (writer->failed || writer->options.format != FS_RECORD_ZEEK)
         return FS_OK;

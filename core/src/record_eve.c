@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Suricata's EVE, event_type "flow": names and meaning are those of its src/output-json-flow.c and src/output-json.c.
- * What Suricata does not know stands in an object of its own, "flowscope". */
+/* Suricata's EVE: what every event begins with, and event_type "flow". Names and meaning are those of its
+ * src/output-json.c and src/output-json-flow.c. What Suricata does not know stands in an object of its own,
+ * "flowscope". */
+#include "record_eve.h"
 #include "flowscope/community_id.h"
-#include "record_internal.h"
 
 /* Spelt as in src/util-proto-name.c. */
 static const char *protocol_name(uint8_t protocol) {
@@ -21,10 +22,6 @@ static const char *protocol_name(uint8_t protocol) {
         return "ESP";
     }
 }
-
-/* `name` with its quotes, comma and colon: ,"pkts_toserver": */
-#define NUMBER(line, name, number) (FS__PUT_LITERAL(line, name), fs__put_number(line, number))
-#define STRING(line, name, text) (FS__PUT_LITERAL(line, name "\""), fs__put_string(line, text), fs__put_char(line, '"'))
 
 /* 2024-01-01T00:00:00.123456+0000 */
 static void put_time(struct fs__line *line, uint64_t time_ns) {
@@ -51,6 +48,65 @@ static void put_text(struct fs__line *line, const char *text, size_t limit) {
     fs__put_char(line, '"');
     fs__put_escaped(line, FS__ESCAPE_JSON, text, limit);
     fs__put_char(line, '"');
+}
+
+/* ---- applications ---- */
+
+/* Suricata's name (src/app-layer-protos.c) for what Wireshark or a parser calls this; NULL if it knows no such
+ * protocol. Remote desktop hides behind two layers that others use as well, so there the port is asked, too. */
+static const char *app_proto(const struct fs_record_flow *record) {
+    static const struct {
+        const char *application, *name; /* NULL: the same */
+        uint16_t port;                  /* of the responder; 0: any */
+    } names[] = {{"bt-dht", "bittorrent-dht", 0},
+                 {"cotp", "rdp", 3389},
+                 {"dcerpc", NULL, 0},
+                 {"dhcp", NULL, 0},
+                 {"dhcpv6", "dhcp", 0},
+                 {"dnp3", NULL, 0},
+                 {"dns", NULL, 0},
+                 {"enip", NULL, 0},
+                 {"ftp", NULL, 0},
+                 {"ftp-data", NULL, 0},
+                 {"http", NULL, 0},
+                 {"http2", NULL, 0},
+                 {"imap", NULL, 0},
+                 {"irc", NULL, 0},
+                 {"isakmp", "ike", 0},
+                 {"kerberos", "krb5", 0},
+                 {"ldap", NULL, 0},
+                 {"llmnr", NULL, 0},
+                 {"mbtcp", "modbus", 0},
+                 {"mdns", NULL, 0},
+                 {"modbus", NULL, 0},
+                 {"mqtt", NULL, 0},
+                 {"nbss", "smb", 0},
+                 {"nfs", NULL, 0},
+                 {"ntp", NULL, 0},
+                 {"pgsql", NULL, 0},
+                 {"pop", "pop3", 0},
+                 {"quic", NULL, 0},
+                 {"rdp", NULL, 0},
+                 {"rfb", NULL, 0},
+                 {"sip", NULL, 0},
+                 {"smb", NULL, 0},
+                 {"smb2", "smb", 0},
+                 {"smtp", NULL, 0},
+                 {"snmp", NULL, 0},
+                 {"ssh", NULL, 0},
+                 {"telnet", NULL, 0},
+                 {"tftp", NULL, 0},
+                 {"tls", NULL, 0},
+                 {"tpkt", "rdp", 3389},
+                 {"vnc", "rfb", 0},
+                 {"websocket", NULL, 0}};
+    for (size_t i = 0; record->application && i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(record->application, names[i].application) != 0)
+            continue;
+        if (!names[i].port || names[i].port == fs_flow_port(&record->flow, FS_RESPONDER))
+            return names[i].name ? names[i].name : names[i].application;
+    }
+    return NULL;
 }
 
 /* ---- states ---- */
@@ -114,7 +170,7 @@ static const char *reason(const struct fs_flow_info *flow) {
 static void put_parent(struct fs__line *line, const struct fs_record_flow *record) {
     const struct fs_record_parent *parent = &record->parents[0];
     if (record->parent_count && *parent->uid)
-        NUMBER(line, ",\"parent_id\":", fs__flow_id_of_uid(parent->uid));
+        FS__EVE_NUMBER(line, ",\"parent_id\":", fs__flow_id_of_uid(parent->uid));
 }
 
 static void put_vlan(struct fs__line *line, const uint16_t vlan[FS_VLAN_MAX]) {
@@ -129,19 +185,20 @@ static void put_vlan(struct fs__line *line, const uint16_t vlan[FS_VLAN_MAX]) {
     fs__put_char(line, ']');
 }
 
-static void put_tuple(struct fs__line *line, const struct fs_flow_info *flow) {
+static void put_tuple(struct fs__line *line, const struct fs_flow_info *flow, enum fs_side from) {
+    enum fs_side to = from == FS_INITIATOR ? FS_RESPONDER : FS_INITIATOR;
     bool ports = fs__has_ports(&flow->key);
     FS__PUT_LITERAL(line, ",\"src_ip\":\"");
-    fs__put_address(line, flow, FS_INITIATOR);
+    fs__put_address(line, flow, from);
     fs__put_char(line, '"');
     if (ports)
-        NUMBER(line, ",\"src_port\":", fs_flow_port(flow, FS_INITIATOR));
+        FS__EVE_NUMBER(line, ",\"src_port\":", fs_flow_port(flow, from));
     FS__PUT_LITERAL(line, ",\"dest_ip\":\"");
-    fs__put_address(line, flow, FS_RESPONDER);
+    fs__put_address(line, flow, to);
     fs__put_char(line, '"');
     if (ports)
-        NUMBER(line, ",\"dest_port\":", fs_flow_port(flow, FS_RESPONDER));
-    NUMBER(line, ",\"ip_v\":", flow->key.family == FS_FAMILY_IPV6 ? 6U : 4U);
+        FS__EVE_NUMBER(line, ",\"dest_port\":", fs_flow_port(flow, to));
+    FS__EVE_NUMBER(line, ",\"ip_v\":", flow->key.family == FS_FAMILY_IPV6 ? 6U : 4U);
 }
 
 static void put_protocol(struct fs__line *line, const struct fs_flow_info *flow) {
@@ -151,28 +208,28 @@ static void put_protocol(struct fs__line *line, const struct fs_flow_info *flow)
     fs__put_char(line, '"');
     if (!fs__is_icmp(key))
         return;
-    NUMBER(line, ",\"icmp_type\":", fs_flow_port(flow, FS_INITIATOR));
-    NUMBER(line, ",\"icmp_code\":", key->port[0] & 0xffU);
+    FS__EVE_NUMBER(line, ",\"icmp_type\":", fs_flow_port(flow, FS_INITIATOR));
+    FS__EVE_NUMBER(line, ",\"icmp_code\":", key->port[0] & 0xffU);
     int answer = fs_icmp_counterpart(key->protocol, (uint8_t)(key->port[0] >> 8));
     if (answer < 0 || !flow->side[FS_RESPONDER].packets)
         return;
-    NUMBER(line, ",\"response_icmp_type\":", fs_flow_port(flow, FS_RESPONDER));
-    NUMBER(line, ",\"response_icmp_code\":", key->port[0] & 0xffU);
+    FS__EVE_NUMBER(line, ",\"response_icmp_type\":", fs_flow_port(flow, FS_RESPONDER));
+    FS__EVE_NUMBER(line, ",\"response_icmp_code\":", key->port[0] & 0xffU);
 }
 
 static void put_flow(struct fs__line *line, const struct fs_flow_info *flow) {
     uint64_t last_ns = flow->last_ns > flow->first_ns ? flow->last_ns : flow->first_ns;
-    NUMBER(line, ",\"flow\":{\"pkts_toserver\":", flow->side[0].packets);
-    NUMBER(line, ",\"pkts_toclient\":", flow->side[1].packets);
-    NUMBER(line, ",\"bytes_toserver\":", flow->side[0].wire_bytes);
-    NUMBER(line, ",\"bytes_toclient\":", flow->side[1].wire_bytes);
+    FS__EVE_NUMBER(line, ",\"flow\":{\"pkts_toserver\":", flow->side[0].packets);
+    FS__EVE_NUMBER(line, ",\"pkts_toclient\":", flow->side[1].packets);
+    FS__EVE_NUMBER(line, ",\"bytes_toserver\":", flow->side[0].wire_bytes);
+    FS__EVE_NUMBER(line, ",\"bytes_toclient\":", flow->side[1].wire_bytes);
     FS__PUT_LITERAL(line, ",\"start\":");
     put_time(line, flow->first_ns);
     FS__PUT_LITERAL(line, ",\"end\":");
     put_time(line, last_ns);
-    NUMBER(line, ",\"age\":", last_ns / 1000000000 - flow->first_ns / 1000000000);
-    STRING(line, ",\"state\":", flow_state(flow));
-    STRING(line, ",\"reason\":", reason(flow));
+    FS__EVE_NUMBER(line, ",\"age\":", last_ns / 1000000000 - flow->first_ns / 1000000000);
+    FS__EVE_STRING(line, ",\"state\":", flow_state(flow));
+    FS__EVE_STRING(line, ",\"reason\":", reason(flow));
     FS__PUT_LITERAL(line, ",\"alerted\":false}");
 }
 
@@ -211,7 +268,7 @@ static void put_tcp(struct fs__line *line, const struct fs_record_flow *record) 
     put_hex_flags(line, flow->tcp[1].flags);
     put_flags(line, flags);
     if (state)
-        STRING(line, ",\"state\":", state);
+        FS__EVE_STRING(line, ",\"state\":", state);
     if (has_gap(&record->side[1]))
         FS__PUT_LITERAL(line, ",\"tc_gap\":true");
     if (has_gap(&record->side[0]))
@@ -229,21 +286,21 @@ static void put_set(struct fs__line *line, const char *name, uint64_t number) {
 }
 
 static void put_tcp_side(struct fs__line *line, const struct fs_tcp_side *tcp) {
-    NUMBER(line, ",\"stream_bytes\":", tcp->stream_bytes);
-    NUMBER(line, ",\"retransmissions\":", tcp->retransmissions);
-    NUMBER(line, ",\"zero_windows\":", tcp->zero_windows);
+    FS__EVE_NUMBER(line, ",\"stream_bytes\":", tcp->stream_bytes);
+    FS__EVE_NUMBER(line, ",\"retransmissions\":", tcp->retransmissions);
+    FS__EVE_NUMBER(line, ",\"zero_windows\":", tcp->zero_windows);
     if (!tcp->rtt.samples)
         return;
-    NUMBER(line, ",\"rtt_samples\":", tcp->rtt.samples);
-    NUMBER(line, ",\"rtt_minimum_ns\":", tcp->rtt.minimum_ns);
-    NUMBER(line, ",\"rtt_mean_ns\":", tcp->rtt.mean_ns);
-    NUMBER(line, ",\"rtt_maximum_ns\":", tcp->rtt.maximum_ns);
+    FS__EVE_NUMBER(line, ",\"rtt_samples\":", tcp->rtt.samples);
+    FS__EVE_NUMBER(line, ",\"rtt_minimum_ns\":", tcp->rtt.minimum_ns);
+    FS__EVE_NUMBER(line, ",\"rtt_mean_ns\":", tcp->rtt.mean_ns);
+    FS__EVE_NUMBER(line, ",\"rtt_maximum_ns\":", tcp->rtt.maximum_ns);
 }
 
 static void put_side(struct fs__line *line, const struct fs_record_flow *record, enum fs_side side) {
     const struct fs_record_side *more = &record->side[side];
-    NUMBER(line, "{\"ip_bytes\":", record->flow.side[side].ip_bytes);
-    NUMBER(line, ",\"payload_bytes\":", record->flow.side[side].payload_bytes);
+    FS__EVE_NUMBER(line, "{\"ip_bytes\":", record->flow.side[side].ip_bytes);
+    FS__EVE_NUMBER(line, ",\"payload_bytes\":", record->flow.side[side].payload_bytes);
     if (record->flow.is_tcp)
         put_tcp_side(line, &record->flow.tcp[side]);
     put_set(line, ",\"gap_bytes\":", more->gap_bytes);
@@ -272,18 +329,18 @@ static void put_marks(struct fs__line *line, unsigned marks) {
 
 static void put_own(struct fs__line *line, const struct fs_record_flow *record, const char *uid) {
     const struct fs_flow_info *flow = &record->flow;
-    NUMBER(line, ",\"flowscope\":{\"flow\":", flow->id);
-    STRING(line, ",\"uid\":", uid);
-    STRING(line, ",\"state\":", fs_state_name(flow->state));
-    STRING(line, ",\"end\":", fs_end_name(flow->end));
+    FS__EVE_NUMBER(line, ",\"flowscope\":{\"flow\":", flow->id);
+    FS__EVE_STRING(line, ",\"uid\":", uid);
+    FS__EVE_STRING(line, ",\"state\":", fs_state_name(flow->state));
+    FS__EVE_STRING(line, ",\"end\":", fs_end_name(flow->end));
     put_marks(line, flow->marks);
-    NUMBER(line, ",\"first_frame\":", flow->first_frame);
-    NUMBER(line, ",\"last_frame\":", flow->last_frame);
+    FS__EVE_NUMBER(line, ",\"first_frame\":", flow->first_frame);
+    FS__EVE_NUMBER(line, ",\"last_frame\":", flow->last_frame);
     if (*flow->history) {
         FS__PUT_LITERAL(line, ",\"history\":");
         put_text(line, flow->history, sizeof flow->history);
     }
-    STRING(line, ",\"conn_state\":", flow->conn_state);
+    FS__EVE_STRING(line, ",\"conn_state\":", flow->conn_state);
     if (flow->is_tcp) {
         put_set(line, ",\"handshake_syn_ns\":", flow->handshake_syn_ns);
         put_set(line, ",\"handshake_ack_ns\":", flow->handshake_ack_ns);
@@ -292,6 +349,10 @@ static void put_own(struct fs__line *line, const struct fs_record_flow *record, 
     put_side(line, record, FS_INITIATOR);
     FS__PUT_LITERAL(line, ",\"responder\":");
     put_side(line, record, FS_RESPONDER);
+    if (record->application) {
+        FS__PUT_LITERAL(line, ",\"application\":");
+        put_text(line, record->application, FS_RECORD_APPLICATION_MAX);
+    }
     if (record->summary) {
         FS__PUT_LITERAL(line, ",\"summary\":");
         put_text(line, record->summary, FS_RECORD_SUMMARY_MAX);
@@ -316,29 +377,46 @@ static bool has_flows(const struct fs_key *key) {
     }
 }
 
-bool fs__eve_record(struct fs__line *line, const struct fs_record_flow *record,
-                    const struct fs_record_options *options) {
+bool fs__eve_head(struct fs__line *line, const struct fs__eve_event *event) {
+    const struct fs_record_flow *record = event->record;
     const struct fs_flow_info *flow = &record->flow;
     if (!has_flows(&flow->key))
         return false;
-    char uid[FS_UID_SIZE];
-    char community_id[FS_COMMUNITY_ID_SIZE];
-    fs_flow_uid(flow, options->uid_seed, uid);
     FS__PUT_LITERAL(line, "{\"timestamp\":");
-    put_time(line, flow->last_ns);
-    NUMBER(line, ",\"flow_id\":", fs__flow_id_of_uid(uid));
+    put_time(line, event->time_ns);
+    FS__EVE_NUMBER(line, ",\"flow_id\":", fs__flow_id_of_uid(event->uid));
     put_parent(line, record);
-    FS__PUT_LITERAL(line, ",\"event_type\":\"flow\"");
+    if (event->frame)
+        FS__EVE_NUMBER(line, ",\"pcap_cnt\":", event->frame);
+    FS__EVE_STRING(line, ",\"event_type\":", event->type);
     put_vlan(line, record->vlan);
-    put_tuple(line, flow);
+    put_tuple(line, flow, event->from);
     put_protocol(line, flow);
-    if (record->application) {
-        FS__PUT_LITERAL(line, ",\"app_proto\":");
-        put_text(line, record->application, FS_RECORD_APPLICATION_MAX);
-    }
-    put_flow(line, flow);
+    if (event->frame && !record->parent_count)
+        FS__PUT_LITERAL(line, ",\"pkt_src\":\"wire/pcap\"");
+    return true;
+}
+
+void fs__eve_community_id(struct fs__line *line, const struct fs_flow_info *flow,
+                          const struct fs_record_options *options) {
+    char community_id[FS_COMMUNITY_ID_SIZE];
     if (fs_community_id(&flow->key, options->community_id_seed, community_id))
-        STRING(line, ",\"community_id\":", community_id);
+        FS__EVE_STRING(line, ",\"community_id\":", community_id);
+}
+
+bool fs__eve_record(struct fs__line *line, const struct fs_record_flow *record,
+                    const struct fs_record_options *options) {
+    const struct fs_flow_info *flow = &record->flow;
+    char uid[FS_UID_SIZE];
+    struct fs__eve_event event = {.record = record, .type = "flow", .uid = uid, .time_ns = flow->last_ns};
+    fs_flow_uid(flow, options->uid_seed, uid);
+    if (!fs__eve_head(line, &event))
+        return false;
+    const char *app = app_proto(record);
+    if (app)
+        FS__EVE_STRING(line, ",\"app_proto\":", app);
+    put_flow(line, flow);
+    fs__eve_community_id(line, flow, options);
     put_tcp(line, record);
     put_own(line, record, uid);
     fs__put_char(line, '}');

@@ -13,6 +13,10 @@ void fs__csv_record(struct fs__line *line, const struct fs_record_flow *record,
 /* False if the format cannot express the record. */
 bool fs__eve_record(struct fs__line *line, const struct fs_record_flow *record,
                     const struct fs_record_options *options);
+bool fs__eve_message(struct fs__line *line, const struct fs_record_flow *record, const struct fs_message *message,
+                     const struct fs_record_options *options);
+bool fs__eve_anomaly(struct fs__line *line, const struct fs_record_flow *record,
+                     const struct fs_record_anomaly *anomaly, const struct fs_record_options *options);
 
 void fs__zeek_header(struct fs__line *line, const struct fs_record_options *options);
 bool fs__zeek_record(struct fs__line *line, const struct fs_record_flow *record,

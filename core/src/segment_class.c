@@ -82,13 +82,19 @@ enum fs_segment_class fs__segment_class(struct fs_reassembler *side, const struc
     return class_of_repetition(side, payload, packet->time_ns);
 }
 
-uint32_t fs__segment_other_frame(struct fs_reassembler *side, const struct fs__payload *payload) {
+uint32_t fs__segment_repeats_frame(struct fs_reassembler *side, const struct fs__payload *payload) {
+    uint64_t at = (uint64_t)payload->start;
     if (payload->start >= (int64_t)side->next) {
-        const struct fs__piece *piece = fs__segments_find(&side->waiting, (uint64_t)payload->start);
-        return piece ? piece->frame : 0;
+        const struct fs__piece *piece = fs__segments_find(&side->waiting, at);
+        return piece && piece->start <= at ? piece->frame : 0;
     }
     struct fs__held held;
-    uint64_t at = (uint64_t)payload->start;
     bool is_held = payload->start >= 0 && side->history && fs__history_find(side->history, at, at + 1, &held);
     return is_held ? held.frame : 0;
+}
+
+uint32_t fs__segment_hole_frame(struct fs_reassembler *side, const struct fs__payload *payload) {
+    bool seen;
+    const struct fs__piece *behind = behind_hole(side, payload, &seen);
+    return behind && !seen ? behind->frame : 0;
 }

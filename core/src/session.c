@@ -1,220 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "flowscope/session.h"
-
-#include "allocation.h"
-#include "flowscope/dns.h"
-#include "flowscope/http.h"
-#include "flowscope/tls.h"
+#include "session_internal.h"
 
 #include <string.h>
 
-enum { PROBE_LIMIT_MAXIMUM = 64 << 10, BUFFER_MINIMUM = 256, PIECES_MINIMUM = 8, NO_PARSER = -1 };
-
-/* Bytes of one packet among those that wait for a choice. */
-struct piece {
-    uint64_t time_ns;
-    uint32_t frame;
-    uint32_t length;
-    uint32_t order; /* over both sides */
-};
-
-struct side {
-    uint8_t *data; /* what waits */
-    uint32_t used, room;
-    struct piece *pieces;
-    uint32_t piece_count, piece_room;
-    uint32_t candidates; /* bits: parsers that may still want it */
-    uint64_t start;      /* offset of what waits, or of what was first seen */
-    uint64_t seen;       /* end of what came, and when */
-    uint64_t seen_ns;
-    uint32_t seen_frame;
-    uint64_t fin_ns;
-    uint32_t fin_frame;
-    bool is_begun, is_refused, has_fin;
-};
-
-/* A stream's flow while it has no parser. */
-struct choice {
-    struct choice *next_free;
-    uint32_t order; /* of pieces */
-    struct side side[2];
-};
-
-struct fs_session {
-    /* All that a flow with a parser needs, in one cache line. */
-    const struct fs_parser *parser;
-    void *object;               /* NULL: no parser yet, or no more */
-    struct fs_sessions *shared; /* of a free one: unused */
-    uint64_t told[2];           /* end of what the parser knows of a side */
-    uint8_t protocol;
-    bool is_stream, from_middle, is_over;
-    int8_t preferred; /* index of the parser that the port speaks for */
-    void *user;
-    size_t bytes; /* allocated for this flow */
-    /* The rest. */
-    struct fs_parser_host host;
-    union {
-        struct choice *choice; /* streams without a parser */
-        struct fs_session *next_free;
-    };
-    uint32_t candidates; /* of the flow's transport */
-    uint32_t datagrams;  /* probed */
-};
-
-struct fs_sessions {
-    struct fs__memory memory;
-    struct fs_session_config config;
-    const struct fs_parser *parsers[FS_SESSION_PARSERS_MAX];
-    struct fs_session_port ports[FS_SESSION_PORTS_MAX];
-    struct fs_session *free;
-    struct choice *free_choices;
-    struct fs_session_stats stats;
-};
-
-/* ---- names ---- */
-
-const char *fs_session_protocol_name(int protocol) {
-    switch (protocol) {
-#define FS_SESSION_CASE(symbol, value, name)                                                                           \
-    case value:                                                                                                        \
-        return name;
-        FS_SESSION_PROTOCOL_MAP(FS_SESSION_CASE)
-#undef FS_SESSION_CASE
-    default:
-        return protocol > FS_SESSION_USER && protocol <= UINT8_MAX ? "user" : "unknown";
-    }
-}
-
-const char *fs_message_kind_name(int kind) {
-    static const char *const names[FS_MESSAGE_KIND_COUNT] = {"request", "response", "notice", "unanswered"};
-    return kind >= 0 && kind < FS_MESSAGE_KIND_COUNT ? names[kind] : "unknown";
-}
-
-unsigned fs_session_protocol_index(unsigned protocol) {
-    return protocol < FS_SESSION_PROTOCOL_COUNT - 1 ? protocol : FS_SESSION_PROTOCOL_COUNT - 1;
-}
-
-/* ---- what sessions share ---- */
-
-static const struct fs_parser *const default_parsers[] = {&fs_parser_http, &fs_parser_tls, &fs_parser_dns_udp,
-                                                          &fs_parser_dns_tcp, &fs_parser_dns_multicast};
-
-static const struct fs_session_port default_ports[] = {
-    {53, FS_SESSION_DNS, true},                                     /* domain */
-    {5353, FS_SESSION_DNS, true},                                   /* mDNS */
-    {5355, FS_SESSION_DNS, true},                                   /* LLMNR */
-    {80, FS_SESSION_HTTP, false},                                   /* http */
-    {591, FS_SESSION_HTTP, false},                                  /* http-alt */
-    {631, FS_SESSION_HTTP, false},                                  /* ipp */
-    {1900, FS_SESSION_HTTP, false},                                 /* ssdp's descriptions */
-    {2869, FS_SESSION_HTTP, false},                                 /* ssdp events */
-    {3128, FS_SESSION_HTTP, false},                                 /* squid */
-    {5000, FS_SESSION_HTTP, false}, {5985, FS_SESSION_HTTP, false}, /* wsman */
-    {8000, FS_SESSION_HTTP, false}, {8008, FS_SESSION_HTTP, false}, {8080, FS_SESSION_HTTP, false},
-    {8081, FS_SESSION_HTTP, false}, {8088, FS_SESSION_HTTP, false}, {8888, FS_SESSION_HTTP, false},
-    {443, FS_SESSION_TLS, false},                                  /* https */
-    {465, FS_SESSION_TLS, false},                                  /* submissions */
-    {563, FS_SESSION_TLS, false},                                  /* nntps */
-    {636, FS_SESSION_TLS, false},                                  /* ldaps */
-    {853, FS_SESSION_TLS, false},                                  /* DNS over TLS */
-    {989, FS_SESSION_TLS, false},                                  /* ftps-data */
-    {990, FS_SESSION_TLS, false},                                  /* ftps */
-    {992, FS_SESSION_TLS, false},                                  /* telnets */
-    {993, FS_SESSION_TLS, false},                                  /* imaps */
-    {995, FS_SESSION_TLS, false},                                  /* pop3s */
-    {4433, FS_SESSION_TLS, false},                                 /* openssl s_server */
-    {5061, FS_SESSION_TLS, false},                                 /* sips */
-    {5671, FS_SESSION_TLS, false},                                 /* amqps */
-    {5986, FS_SESSION_TLS, false},                                 /* wsmans */
-    {6697, FS_SESSION_TLS, false},                                 /* ircs */
-    {8443, FS_SESSION_TLS, false},  {8883, FS_SESSION_TLS, false}, /* mqtts */
-};
-
-void fs_session_config_defaults(struct fs_session_config *config) {
-    memset(config, 0, sizeof *config);
-    config->parsers = default_parsers;
-    config->parser_count = sizeof default_parsers / sizeof default_parsers[0];
-    config->ports = default_ports;
-    config->port_count = sizeof default_ports / sizeof default_ports[0];
-    config->probe_limit = 2 << 10;
-    config->datagram_limit = 4;
-    config->flow_limit = 1 << 20;
-    config->total_limit = 256 << 20;
-}
-
-static bool is_valid(const struct fs_session_config *config) {
-    if (config->parser_count > FS_SESSION_PARSERS_MAX || config->port_count > FS_SESSION_PORTS_MAX ||
-        config->probe_limit < 1 || config->probe_limit > PROBE_LIMIT_MAXIMUM)
-        return false;
-    for (size_t i = 0; i < config->parser_count; i++) {
-        if (!config->parsers[i])
-            return false;
-    }
-    return true;
-}
-
-struct fs_sessions *fs_sessions_new(const struct fs_session_config *config, const struct fs_allocator *allocator) {
-    struct fs_session_config defaults;
-    if (!config) {
-        fs_session_config_defaults(&defaults);
-        config = &defaults;
-    }
-    if (!is_valid(config))
-        return NULL;
-    struct fs__memory memory;
-    fs__memory_init(&memory, allocator);
-    struct fs_sessions *sessions = fs__alloc(&memory, sizeof *sessions);
-    if (!sessions)
-        return NULL;
-    memset(sessions, 0, sizeof *sessions);
-    sessions->memory = memory;
-    sessions->config = *config;
-    for (size_t i = 0; i < config->parser_count; i++)
-        sessions->parsers[i] = config->parsers[i];
-    for (size_t i = 0; i < config->port_count; i++)
-        sessions->ports[i] = config->ports[i];
-    sessions->config.parsers = sessions->parsers;
-    sessions->config.ports = sessions->ports;
-    return sessions;
-}
-
-void fs_sessions_free(struct fs_sessions *sessions) {
-    if (!sessions)
-        return;
-    while (sessions->free) {
-        struct fs_session *session = sessions->free;
-        sessions->free = session->next_free;
-        fs__release(&sessions->memory, session, sizeof *session);
-    }
-    while (sessions->free_choices) {
-        struct choice *choice = sessions->free_choices;
-        sessions->free_choices = choice->next_free;
-        fs__release(&sessions->memory, choice, sizeof *choice);
-    }
-    struct fs__memory memory = sessions->memory;
-    fs__release(&memory, sessions, sizeof *sessions);
-}
-
-void fs_sessions_get_stats(const struct fs_sessions *sessions, struct fs_session_stats *stats) {
-    *stats = sessions->stats;
-    stats->memory_bytes = sessions->memory.bytes;
-}
-
-void fs_session_stats_add(struct fs_session_stats *sum, const struct fs_session_stats *other) {
-    for (unsigned i = 0; i < FS_SESSION_PROTOCOL_COUNT; i++) {
-        sum->flows[i] += other->flows[i];
-        sum->done[i] += other->done[i];
-        sum->poisoned[i] += other->poisoned[i];
-        for (unsigned kind = 0; kind < FS_MESSAGE_KIND_COUNT; kind++)
-            sum->messages[i][kind] += other->messages[i][kind];
-    }
-    sum->undecided += other->undecided;
-    sum->probes += other->probes;
-    sum->probe_bytes += other->probe_bytes;
-    sum->refused += other->refused;
-    sum->unmade += other->unmade;
-    sum->memory_bytes += other->memory_bytes;
-}
+enum { BUFFER_MINIMUM = 256, PIECES_MINIMUM = 8, NO_PARSER = -1 };
 
 /* ---- what a parser is given ---- */
 
@@ -255,7 +44,7 @@ static void on_message(const struct fs_message *message, void *user) {
 
 /* ---- what waits for a choice ---- */
 
-static void release_waiting(struct fs_session *session, struct side *side) {
+static void release_waiting(struct fs_session *session, struct fs__session_side *side) {
     if (side->data)
         session_release(side->data, side->room, session);
     if (side->pieces)
@@ -276,7 +65,7 @@ static void *grow(struct fs_session *session, void *old, size_t used, size_t old
     return new;
 }
 
-static bool make_room(struct fs_session *session, struct side *side, uint32_t length) {
+static bool make_room(struct fs_session *session, struct fs__session_side *side, uint32_t length) {
     if (side->room - side->used >= length)
         return true;
     uint32_t limit = session->shared->config.probe_limit;
@@ -292,8 +81,9 @@ static bool make_room(struct fs_session *session, struct side *side, uint32_t le
     return true;
 }
 
-static bool add_piece(struct fs_session *session, struct side *side, const struct fs_chunk *chunk, uint32_t length) {
-    struct piece *last = side->piece_count ? &side->pieces[side->piece_count - 1] : NULL;
+static bool add_piece(struct fs_session *session, struct fs__session_side *side, const struct fs_chunk *chunk,
+                      uint32_t length) {
+    struct fs__session_piece *last = side->piece_count ? &side->pieces[side->piece_count - 1] : NULL;
     if (last && last->time_ns == chunk->time_ns && last->frame == chunk->frame &&
         last->order == session->choice->order) {
         last->length += length;
@@ -302,18 +92,20 @@ static bool add_piece(struct fs_session *session, struct side *side, const struc
     if (!side->pieces || side->piece_count == side->piece_room) {
         uint32_t room = side->piece_room ? side->piece_room * 2 : PIECES_MINIMUM;
         size_t size = sizeof *side->pieces;
-        struct piece *pieces =
+        struct fs__session_piece *pieces =
             grow(session, side->pieces, side->piece_count * size, side->piece_room * size, room * size);
         if (!pieces)
             return false;
         side->pieces = pieces;
         side->piece_room = room;
     }
-    side->pieces[side->piece_count++] = (struct piece){chunk->time_ns, chunk->frame, length, ++session->choice->order};
+    side->pieces[side->piece_count++] =
+        (struct fs__session_piece){chunk->time_ns, chunk->frame, length, ++session->choice->order};
     return true;
 }
 
-static bool keep(struct fs_session *session, struct side *side, const struct fs_chunk *chunk, uint32_t length) {
+static bool keep(struct fs_session *session, struct fs__session_side *side, const struct fs_chunk *chunk,
+                 uint32_t length) {
     if (!make_room(session, side, length) || !add_piece(session, side, chunk, length))
         return false;
     memcpy(side->data + side->used, chunk->data, length);
@@ -325,7 +117,7 @@ static bool keep(struct fs_session *session, struct side *side, const struct fs_
 /* ---- a parser's life ---- */
 
 static void release_choice(struct fs_session *session) {
-    struct choice *choice = session->choice;
+    struct fs__session_choice *choice = session->choice;
     if (!choice)
         return;
     for (unsigned i = 0; i < 2; i++)
@@ -403,14 +195,14 @@ static void run_fin(struct fs_session *session, unsigned which, uint64_t time_ns
 }
 
 /* What came before of a side that no parser wanted is a gap, and the side may be over. */
-static void replay_refused(struct fs_session *session, unsigned which, const struct side *side) {
+static void replay_refused(struct fs_session *session, unsigned which, const struct fs__session_side *side) {
     tell_gap(session, which, side->seen, side->seen_ns, side->seen_frame);
     if (!session->is_over && side->has_fin)
         run_fin(session, which, side->fin_ns, side->fin_frame);
 }
 
 /* The side whose piece came first; -1: no more. */
-static int next_piece(const struct side sides[2], const uint32_t at[2]) {
+static int next_piece(const struct fs__session_side sides[2], const uint32_t at[2]) {
     bool has[2] = {at[0] < sides[0].piece_count, at[1] < sides[1].piece_count};
     if (has[0] && has[1])
         return sides[1].pieces[at[1]].order < sides[0].pieces[at[0]].order;
@@ -419,8 +211,8 @@ static int next_piece(const struct side sides[2], const uint32_t at[2]) {
 
 /* Hand over what has waited. */
 static void replay(struct fs_session *session) {
-    struct choice *choice = session->choice;
-    struct side *sides = choice->side;
+    struct fs__session_choice *choice = session->choice;
+    struct fs__session_side *sides = choice->side;
     uint32_t at[2] = {0, 0}, used[2] = {0, 0};
     session->choice = NULL; /* it must outlive a session that is over before all is handed over */
     for (unsigned i = 0; i < 2 && !session->is_over; i++) {
@@ -428,7 +220,7 @@ static void replay(struct fs_session *session) {
             replay_refused(session, i, &sides[i]);
     }
     for (int i; !session->is_over && (i = next_piece(sides, at)) >= 0;) {
-        const struct piece *piece = &sides[i].pieces[at[i]++];
+        const struct fs__session_piece *piece = &sides[i].pieces[at[i]++];
         struct fs_chunk chunk = {.data = sides[i].data + used[i],
                                  .length = piece->length,
                                  .offset = sides[i].start + used[i],
@@ -457,8 +249,8 @@ static int candidate_at(const struct fs_session *session, uint32_t candidates, i
 
 /* Ask the side's candidates in order. Whoever wants it waits for those before it to say no, so that the choice does not
  * depend on how the bytes are split. `final`: more will not come. Returns NULL if none wants it, yet or at all. */
-static const struct fs_parser *ask(struct fs_session *session, struct side *side, const struct fs_chunk *first,
-                                   bool final) {
+static const struct fs_parser *ask(struct fs_session *session, struct fs__session_side *side,
+                                   const struct fs_chunk *first, bool final) {
     int turns = (int)session->shared->config.parser_count + 1;
     for (int turn = 0; turn < turns; turn++) {
         int index = candidate_at(session, side->candidates, turn);
@@ -476,7 +268,7 @@ static const struct fs_parser *ask(struct fs_session *session, struct side *side
 }
 
 /* No parser wants this side. The other may still say what the flow is. */
-static void refuse(struct fs_session *session, struct side *side) {
+static void refuse(struct fs_session *session, struct fs__session_side *side) {
     release_waiting(session, side);
     side->is_refused = true;
     side->candidates = 0;
@@ -485,7 +277,8 @@ static void refuse(struct fs_session *session, struct side *side) {
 }
 
 /* What to do with a side after asking. True if a parser was taken; what waited was handed over. */
-static bool conclude(struct fs_session *session, struct side *side, const struct fs_parser *wanted, bool has_hole) {
+static bool conclude(struct fs_session *session, struct fs__session_side *side, const struct fs_parser *wanted,
+                     bool has_hole) {
     bool beginning_is_unseen = session->from_middle || side->start > 0 || has_hole;
     if (!wanted && side->candidates == 0 && beginning_is_unseen && session->preferred >= 0)
         wanted = parser_at(session, session->preferred);
@@ -500,21 +293,21 @@ static bool conclude(struct fs_session *session, struct side *side, const struct
     return true;
 }
 
-static const struct fs_parser *ask_waiting(struct fs_session *session, struct side *side, bool final) {
+static const struct fs_parser *ask_waiting(struct fs_session *session, struct fs__session_side *side, bool final) {
     struct fs_chunk first = {.data = side->data, .length = side->used, .offset = side->start};
     first.side = (uint8_t)(side - session->choice->side);
     return ask(session, side, &first, final);
 }
 
 /* No more bytes follow, or not at once: choose by what there is. */
-static bool conclude_waiting(struct fs_session *session, struct side *side, bool has_hole) {
+static bool conclude_waiting(struct fs_session *session, struct fs__session_side *side, bool has_hole) {
     if (!side->used)
         return false;
     const struct fs_parser *wanted = ask_waiting(session, side, true);
     return conclude(session, side, wanted, has_hole);
 }
 
-static void consider_bytes(struct fs_session *session, struct side *side, const struct fs_chunk *chunk) {
+static void consider_bytes(struct fs_session *session, struct fs__session_side *side, const struct fs_chunk *chunk) {
     uint32_t limit = session->shared->config.probe_limit;
     uint32_t room = limit - side->used;
     uint32_t length = chunk->length < room ? (uint32_t)chunk->length : room;
@@ -551,7 +344,7 @@ static void consider_bytes(struct fs_session *session, struct side *side, const 
 }
 
 static void consider_chunk(struct fs_session *session, const struct fs_chunk *chunk) {
-    struct side *side = &session->choice->side[chunk->side & 1];
+    struct fs__session_side *side = &session->choice->side[chunk->side & 1];
     if (!side->is_refused && chunk->data)
         consider_bytes(session, side, chunk);
     else if (!side->is_refused && conclude_waiting(session, side, true) && !session->is_over)
@@ -564,7 +357,7 @@ static void consider_chunk(struct fs_session *session, const struct fs_chunk *ch
 }
 
 static void consider_datagram(struct fs_session *session, const struct fs_chunk *chunk) {
-    struct side all = {.candidates = session->candidates};
+    struct fs__session_side all = {.candidates = session->candidates};
     if (!chunk->data)
         return;
     const struct fs_parser *wanted = ask(session, &all, chunk, true);
@@ -618,7 +411,7 @@ static void take_or_leave(struct fs_session *session, const struct fs_parser *pa
 
 static void begin_choice(struct fs_session *session) {
     struct fs_sessions *shared = session->shared;
-    struct choice *choice = shared->free_choices;
+    struct fs__session_choice *choice = shared->free_choices;
     if (choice)
         shared->free_choices = choice->next_free;
     else
@@ -709,7 +502,7 @@ void fs_session_feed(struct fs_session *session, const struct fs_chunk *chunk) {
 }
 
 /* True if the session still has no parser, or is over. */
-static bool note_fin(struct fs_session *session, struct side *side, uint64_t time_ns, uint32_t frame) {
+static bool note_fin(struct fs_session *session, struct fs__session_side *side, uint64_t time_ns, uint32_t frame) {
     if (!side->is_refused && conclude_waiting(session, side, false))
         return session->is_over;
     if (session->is_over)

@@ -159,15 +159,17 @@ size_t fs_address_text(enum fs_family family, const uint8_t address[16], char te
 
 /* ---- text from the network ---- */
 
-/* Bytes of the valid UTF-8 character at `text` (RFC 3629: shortest form, no surrogates, up to U+10FFFF), 0 if there is
- * none. A NUL ends the text, so no byte past it is read. */
-static unsigned utf8_length(const unsigned char *text) {
+/* Bytes of the valid UTF-8 character at `text`, of which `left` > 0 bytes are there (RFC 3629: shortest form, no
+ * surrogates, up to U+10FFFF); 0 if there is none. */
+static unsigned utf8_length(const unsigned char *text, size_t left) {
     unsigned char first = text[0];
     if (first < 0x80)
         return 1;
     if (first < 0xc2 || first > 0xf4)
         return 0;
     unsigned length = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    if (length > left)
+        return 0;
     unsigned char low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
     unsigned char high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
     if (text[1] < low || text[1] > high)
@@ -224,19 +226,25 @@ static void put_plain(struct fs__line *line, enum fs__escape escape, const unsig
     fs__put_bytes(line, (const char *)c, length);
 }
 
-void fs__put_escaped(struct fs__line *line, enum fs__escape escape, const char *text, size_t limit) {
-    const unsigned char *at = (const unsigned char *)text;
-    const unsigned char *end = at + limit;
-    while (at < end && *at) {
-        unsigned length = utf8_length(at);
-        if (length > (size_t)(end - at))
+void fs__put_escaped_bytes(struct fs__line *line, enum fs__escape escape, const void *bytes, size_t length,
+                           size_t limit) {
+    const unsigned char *at = bytes;
+    const unsigned char *last = at + length;
+    const unsigned char *end = at + (length < limit ? length : limit);
+    while (at < end) {
+        unsigned size = utf8_length(at, (size_t)(last - at));
+        if (size > (size_t)(end - at))
             return;
-        if (length == 0)
+        if (size == 0)
             put_control(line, escape, at, 1);
-        else if (is_control(at, length))
-            put_control(line, escape, at, length);
+        else if (is_control(at, size))
+            put_control(line, escape, at, size);
         else
-            put_plain(line, escape, at, length);
-        at += length ? length : 1;
+            put_plain(line, escape, at, size);
+        at += size ? size : 1;
     }
+}
+
+void fs__put_escaped(struct fs__line *line, enum fs__escape escape, const char *text, size_t limit) {
+    fs__put_escaped_bytes(line, escape, text, strlen(text), limit);
 }

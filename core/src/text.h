@@ -56,6 +56,10 @@ void fs__put_address(struct fs__line *line, const struct fs_flow_info *info, enu
 /* At most `limit` bytes of `text`, cut before a character that does not fit. */
 void fs__put_escaped(struct fs__line *line, enum fs__escape escape, const char *text, size_t limit);
 
+/* The same of bytes that any value may stand among. */
+void fs__put_escaped_bytes(struct fs__line *line, enum fs__escape escape, const void *bytes, size_t length,
+                           size_t limit);
+
 /* Date and time of day, UTC. */
 struct fs__date {
     unsigned year, month, day, hour, minute, second;

@@ -377,11 +377,17 @@ static enum fs_segment_class classify(const struct model_reassembler *side, int6
     return class_of_repetition(side, a, b);
 }
 
-static uint32_t other_frame(const struct model_reassembler *side, int64_t a) {
-    if (a < side->next) {
-        return held_by_history(side, a) ? supplier_of(side, a)->frame : 0;
+static uint32_t repeats_frame(const struct model_reassembler *side, int64_t a) {
+    bool waiting = a >= side->next && a < side->top && waits(side->cell[a]);
+    return waiting || held_by_history(side, a) ? supplier_of(side, a)->frame : 0;
+}
+
+static uint32_t hole_frame(const struct model_reassembler *side, int64_t a, int64_t e) {
+    int64_t o = most(a, side->next);
+    while (o < side->top && waits(side->cell[o])) {
+        o++;
     }
-    int64_t behind = first_waiting(side, a); /* a itself, or what shows the hole */
+    int64_t behind = o < e ? first_waiting(side, o) : NEVER;
     return behind == NEVER ? 0 : supplier_of(side, behind)->frame;
 }
 
@@ -774,13 +780,14 @@ void model_reassembler_segment(struct model_reassembler *side, const struct fs_p
     verdict->offset = a < 0 ? UINT64_MAX : (uint64_t)a;
     verdict->segment = (uint8_t) class;
     if (class != FS_SEGMENT_NONE && class != FS_SEGMENT_AFTER_END && class != FS_SEGMENT_BEYOND_WINDOW) {
-        verdict->other_frame = other_frame(side, a);
+        verdict->repeats_frame = repeats_frame(side, a);
+        verdict->hole_frame = hole_frame(side, a, least(b, side->fin));
     }
     int64_t new_hole = a - most(side->highest, side->next);
     count_class(side, class, packet->payload_len);
     run_segment(side, packet, a, b, class);
-    verdict->gap_bytes = class == FS_SEGMENT_AHEAD ? (uint64_t)new_hole : side->given_up;
-    verdict->gap = side->given_up > 0;
+    verdict->hole_bytes = class == FS_SEGMENT_AHEAD && side->next < a ? (uint64_t)new_hole : 0;
+    verdict->gap_bytes = side->given_up;
     verdict->conflict = side->conflict;
     verdict->limit = side->limit;
 }
@@ -817,27 +824,29 @@ void model_reassembler_set_handshake(struct model_reassembler *side, uint64_t ha
     side->handshake_ns = handshake_ns;
 }
 
-void model_reassembler_acknowledge(struct model_reassembler *side, const struct fs_packet *packet) {
+uint64_t model_reassembler_acknowledge(struct model_reassembler *side, const struct fs_packet *packet) {
+    begin_call(side, packet->time_ns, packet->frame);
     if (!(packet->tcp.flags & FS_TCP_ACK) || (packet->tcp.flags & FS_TCP_RST) || side->info.end != FS_STREAM_OPEN) {
-        return;
+        return 0;
     }
     if (side->has_base) {
-        begin_call(side, packet->time_ns, packet->frame);
         give_up_acknowledged_holes(side);
         end_at_fin(side);
         note_acknowledgement(side, packet);
     }
     side->window_known = true;
     side->window = packet->tcp.window;
+    return side->given_up;
 }
 
-void model_reassembler_advance(struct model_reassembler *side, uint64_t now_ns) {
-    if (side->info.end != FS_STREAM_OPEN || !side->has_base) {
-        return;
-    }
+uint64_t model_reassembler_advance(struct model_reassembler *side, uint64_t now_ns) {
     begin_call(side, now_ns, 0);
+    if (side->info.end != FS_STREAM_OPEN || !side->has_base) {
+        return 0;
+    }
     give_up_old_holes(side);
     end_at_fin(side);
+    return side->given_up;
 }
 
 void model_reassembler_flush(struct model_reassembler *side, enum fs_stream_end end, uint64_t now_ns, uint32_t frame) {

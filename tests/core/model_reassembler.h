@@ -45,8 +45,8 @@ void model_reassembler_free(struct model_reassembler *side);
 void model_reassembler_set_handshake(struct model_reassembler *side, uint64_t handshake_ns);
 void model_reassembler_segment(struct model_reassembler *side, const struct fs_packet *packet,
                                struct fs_segment_verdict *verdict);
-void model_reassembler_acknowledge(struct model_reassembler *side, const struct fs_packet *packet);
-void model_reassembler_advance(struct model_reassembler *side, uint64_t now_ns);
+uint64_t model_reassembler_acknowledge(struct model_reassembler *side, const struct fs_packet *packet);
+uint64_t model_reassembler_advance(struct model_reassembler *side, uint64_t now_ns);
 void model_reassembler_flush(struct model_reassembler *side, enum fs_stream_end end, uint64_t now_ns, uint32_t frame);
 void model_reassembler_info(const struct model_reassembler *side, struct fs_stream_info *info);
 /** Everything before is delivered or given up. */

@@ -82,7 +82,7 @@ static void all_of_a_message_is_told(void **state) {
     http_run_feed(&run, 1, "1\r\nx\r\n0\r\nTrailer: 1\r\n\r\n", 22 + 1, 10);
     expect("> 1 POST /a?b +4 'h' '' 't/x' 'z' 'r' '' 'u v' '' '' v1.1 side=0 length=4 headers=6,110 bytes=114 at=5-8 "
            "frames=5-8 asked=18446744073709551615-18446744073709551615,0\n"
-           "< 1 302 +1 (POST /a?b) chunked te-in-1.0 'h' 'Found it' 'q' '' '' 'chunked' '' 's' 'l' v1.0 side=1 "
+           "< 1 302 +1 (POST /a?b) chunked te-in-1.0 'h' 'Found it' 'q' '' 'r' 'chunked' 'u v' 's' 'l' v1.0 side=1 "
            "length=18446744073709551615 headers=6,119 bytes=128 at=9-10 frames=9-10 asked=5-8,5\n");
 }
 

@@ -216,7 +216,7 @@ static void test_pipeline_survives_each_failure(void **state) {
         for (uint32_t n = 0; pipeline != NULL && n < 500; n++) {
             struct fs_packet chain[2] = {nth_packet(n, false, SECONDS(1)), nth_packet(n, true, SECONDS(1))};
             struct fs_verdict verdicts[2];
-            int result = fs_pipeline_frame(pipeline, chain, 2, NULL, verdicts, NULL);
+            int result = fs_pipeline_frame(pipeline, chain, 2, NULL, NULL, verdicts, NULL);
             bool refused = verdicts[0].flow_id == FS_NO_FLOW || verdicts[1].flow_id == FS_NO_FLOW;
             assert_int_equal(result, refused ? FS_ERR_NOMEM : 0);
         }

@@ -54,7 +54,7 @@ static void test_carrier_is_the_parent(void **state) {
         tcp_between(alice, bob, SECONDS(1), FS_TCP_SYN, 1, 0, 0),
     };
     struct fs_verdict v[3];
-    assert_int_equal(fs_pipeline_frame(pipeline, chain, 3, NULL, v, NULL), 0);
+    assert_int_equal(fs_pipeline_frame(pipeline, chain, 3, NULL, NULL, v, NULL), 0);
     for (int i = 0; i < 3; i++) {
         assert_true(v[i].created);
         assert_int_equal(v[i].packet, 1);
@@ -76,7 +76,7 @@ static void test_parents_may_be_named(void **state) {
     };
     const int parents[3] = {-1, 0, 0};
     struct fs_verdict v[3];
-    assert_int_equal(fs_pipeline_frame(pipeline, chain, 3, parents, v, NULL), 0);
+    assert_int_equal(fs_pipeline_frame(pipeline, chain, 3, parents, NULL, v, NULL), 0);
     assert_true(parent_of(pipeline, &v[0]) == FS_NO_FLOW);
     assert_int_equal(parent_of(pipeline, &v[1]), v[0].flow_id);
     assert_int_equal(parent_of(pipeline, &v[2]), v[0].flow_id);
@@ -92,16 +92,16 @@ static void test_bad_counts_and_parents_are_refused(void **state) {
     for (int i = 0; i <= FS_FRAME_MAX; i++) {
         many[i] = udp_between((struct end){(uint16_t)i, 1}, bob, SECONDS(1), 1);
     }
-    assert_int_equal(fs_pipeline_frame(pipeline, many, 0, NULL, v, NULL), FS_ERR_INVALID);
-    assert_int_equal(fs_pipeline_frame(pipeline, many, FS_FRAME_MAX + 1, NULL, v, NULL), FS_ERR_INVALID);
+    assert_int_equal(fs_pipeline_frame(pipeline, many, 0, NULL, NULL, v, NULL), FS_ERR_INVALID);
+    assert_int_equal(fs_pipeline_frame(pipeline, many, FS_FRAME_MAX + 1, NULL, NULL, v, NULL), FS_ERR_INVALID);
     const int own[2] = {-1, 1}, later[2] = {1, -1}, below[2] = {-1, -2};
-    assert_int_equal(fs_pipeline_frame(pipeline, many, 2, own, v, NULL), FS_ERR_INVALID);
-    assert_int_equal(fs_pipeline_frame(pipeline, many, 2, later, v, NULL), FS_ERR_INVALID);
-    assert_int_equal(fs_pipeline_frame(pipeline, many, 2, below, v, NULL), FS_ERR_INVALID);
+    assert_int_equal(fs_pipeline_frame(pipeline, many, 2, own, NULL, v, NULL), FS_ERR_INVALID);
+    assert_int_equal(fs_pipeline_frame(pipeline, many, 2, later, NULL, v, NULL), FS_ERR_INVALID);
+    assert_int_equal(fs_pipeline_frame(pipeline, many, 2, below, NULL, v, NULL), FS_ERR_INVALID);
     struct fs_pipeline_stats stats;
     fs_pipeline_get_stats(pipeline, &stats);
     assert_int_equal(stats.tracker.packets, 0);
-    assert_int_equal(fs_pipeline_frame(pipeline, many, FS_FRAME_MAX, NULL, v, NULL), 0);
+    assert_int_equal(fs_pipeline_frame(pipeline, many, FS_FRAME_MAX, NULL, NULL, v, NULL), 0);
     fs_pipeline_get_stats(pipeline, &stats);
     assert_int_equal(stats.tracker.created, FS_FRAME_MAX);
     fs_pipeline_free(pipeline);
@@ -113,14 +113,14 @@ static void test_quoted_packet_names_and_carries_nothing(void **state) {
     struct fs_pipeline *pipeline = pipeline_with(&log);
     struct fs_packet udp = udp_between(alice, bob, SECONDS(1), 9);
     struct fs_verdict v[3];
-    assert_int_equal(fs_pipeline_frame(pipeline, &udp, 1, NULL, v, NULL), 0);
+    assert_int_equal(fs_pipeline_frame(pipeline, &udp, 1, NULL, NULL, v, NULL), 0);
     uint64_t named = v[0].flow_id;
 
     struct fs_packet chain[3] = {packet_between(FS_PROTO_ICMP, gateway_a, alice, SECONDS(2)), udp,
                                  udp_between(bob, gateway_a, SECONDS(2), 1)};
     chain[0].flags |= FS_PACKET_ICMP_ERROR;
     chain[1].flags |= FS_PACKET_QUOTED;
-    assert_int_equal(fs_pipeline_frame(pipeline, chain, 3, NULL, v, NULL), 0);
+    assert_int_equal(fs_pipeline_frame(pipeline, chain, 3, NULL, NULL, v, NULL), 0);
     assert_true(v[1].quoted);
     assert_int_equal(v[1].flow_id, named);
     assert_int_equal(v[1].packet, 0);
@@ -144,11 +144,11 @@ static void test_frames_are_counted_once(void **state) {
                                  tcp_between(alice, bob, SECONDS(1), FS_TCP_SYN, 1, 0, 0)};
     chain[0].wire_len = chain[1].wire_len = 150;
     struct fs_verdict v[2];
-    fs_pipeline_frame(pipeline, chain, 2, NULL, v, NULL);
-    fs_pipeline_batch(pipeline, chain, 2, v, NULL); /* two frames */
+    fs_pipeline_frame(pipeline, chain, 2, NULL, NULL, v, NULL);
+    fs_pipeline_batch(pipeline, chain, 2, NULL, v, NULL); /* two frames */
     struct fs_packet unknown = udp_between(bob, bob, SECONDS(1), 5);
     unknown.flags |= FS_PACKET_QUOTED;
-    fs_pipeline_frame(pipeline, &unknown, 1, NULL, v, NULL);
+    fs_pipeline_frame(pipeline, &unknown, 1, NULL, NULL, v, NULL);
     struct fs_pipeline_stats stats;
     fs_pipeline_get_stats(pipeline, &stats);
     assert_int_equal(stats.frames, 4);
@@ -165,11 +165,11 @@ static void test_rejects_are_counted_by_reason(void **state) {
     struct fs_pipeline *pipeline = pipeline_with(&log);
     for (int reason = 0; reason < FS_REJECT_COUNT; reason++) {
         for (int i = 0; i <= reason; i++) {
-            fs_pipeline_reject(pipeline, reason, 60);
+            fs_pipeline_reject(pipeline, reason, 60, NULL);
         }
     }
-    fs_pipeline_reject(pipeline, FS_REJECT_COUNT, 60);
-    fs_pipeline_reject(pipeline, -1, 60);
+    fs_pipeline_reject(pipeline, FS_REJECT_COUNT, 60, NULL);
+    fs_pipeline_reject(pipeline, -1, 60, NULL);
     struct fs_pipeline_stats stats;
     fs_pipeline_get_stats(pipeline, &stats);
     uint64_t frames = 2;
@@ -195,9 +195,9 @@ static void test_batch_equals_single_frames(void **state) {
         packets[i] = i % 3 == 0 ? tcp_between(from, bob, MS(500 * i), FS_TCP_SYN, i / 50, 0, 0)
                                 : udp_between(bob, from, MS(500 * i), i);
         packets[i].frame = i + 1;
-        assert_int_equal(fs_pipeline_frame(one, &packets[i], 1, NULL, &expected[i], NULL), 0);
+        assert_int_equal(fs_pipeline_frame(one, &packets[i], 1, NULL, NULL, &expected[i], NULL), 0);
     }
-    assert_int_equal(fs_pipeline_batch(batch, packets, 500, got, NULL), 0);
+    assert_int_equal(fs_pipeline_batch(batch, packets, 500, NULL, got, NULL), 0);
     for (uint32_t i = 0; i < 500; i++) {
         assert_int_equal(got[i].flow_id, expected[i].flow_id);
         assert_int_equal(got[i].flow, expected[i].flow);
@@ -222,7 +222,7 @@ static void test_tick_expires(void **state) {
     struct fs_pipeline *pipeline = pipeline_with(&log);
     struct fs_packet packet = udp_between(alice, bob, SECONDS(1), 1);
     struct fs_verdict v;
-    fs_pipeline_frame(pipeline, &packet, 1, NULL, &v, NULL);
+    fs_pipeline_frame(pipeline, &packet, 1, NULL, NULL, &v, NULL);
     fs_pipeline_tick(pipeline, SECONDS(61) - 1);
     assert_int_equal(log.count[FS_EVENT_ENDED], 0);
     fs_pipeline_tick(pipeline, SECONDS(61));
@@ -238,12 +238,12 @@ static void test_finish_ends_all_and_may_go_on(void **state) {
     struct fs_verdict v;
     for (uint16_t i = 0; i < 10; i++) {
         struct fs_packet packet = udp_between((struct end){i, i}, bob, SECONDS(1), 1);
-        fs_pipeline_frame(pipeline, &packet, 1, NULL, &v, NULL);
+        fs_pipeline_frame(pipeline, &packet, 1, NULL, NULL, &v, NULL);
     }
     fs_pipeline_finish(pipeline);
     assert_int_equal(log.ended_by_input, 10);
     struct fs_packet packet = udp_between(alice, bob, SECONDS(2), 1);
-    assert_int_equal(fs_pipeline_frame(pipeline, &packet, 1, NULL, &v, NULL), 0);
+    assert_int_equal(fs_pipeline_frame(pipeline, &packet, 1, NULL, NULL, &v, NULL), 0);
     assert_int_equal(v.flow_id, 10);
     fs_pipeline_free(pipeline);
     assert_int_equal(log.ended_by_input, 10); /* free has no events */

@@ -180,15 +180,28 @@ static void read(struct fs_packet *packet, struct fs_dedup_frame *shown, uint8_t
     fs_dedup_frame_set(shown, &frame, packets, 1);
 }
 
+/* Without `shown`, the descriptor has to do. */
+static void run_shown(struct fs_pipeline *pipeline, const struct fs_packet *packet, const struct fs_dedup_frame *shown,
+                      struct answer *answer) {
+    struct fs_compared compared;
+    memset(&compared, 0xa5, sizeof(compared));
+    memset(answer, 0xa5, sizeof(*answer));
+    if (shown) {
+        compared.frame = *shown;
+    }
+    assert_int_equal(
+        fs_pipeline_frame(pipeline, packet, 1, NULL, shown ? &compared : NULL, &answer->verdict, &answer->segment), 0);
+    answer->result = compared.result;
+    answer->duplicate = shown ? compared.duplicate : answer->verdict.duplicate;
+}
+
 static struct answer run(struct fs_pipeline *pipeline, unsigned i, bool copy, bool show) {
     uint8_t bytes[FRAME_MAX];
     struct fs_packet packet;
     struct fs_dedup_frame shown;
     struct answer answer;
-    memset(&answer, 0xa5, sizeof(answer));
     read(&packet, &shown, bytes, i, copy);
-    answer.duplicate = show ? fs_pipeline_duplicate(pipeline, &shown, &answer.result) : 0;
-    assert_int_equal(fs_pipeline_frame(pipeline, &packet, 1, NULL, &answer.verdict, &answer.segment), 0);
+    run_shown(pipeline, &packet, show ? &shown : NULL, &answer);
     return answer;
 }
 
@@ -198,11 +211,9 @@ static struct answer run_hop(struct fs_pipeline *pipeline, unsigned i) {
     struct fs_packet packet;
     struct fs_dedup_frame shown;
     struct answer answer;
-    memset(&answer, 0xa5, sizeof(answer));
     read(&packet, &shown, bytes, i, true);
     bytes[8]--;
-    answer.duplicate = fs_pipeline_duplicate(pipeline, &shown, &answer.result);
-    assert_int_equal(fs_pipeline_frame(pipeline, &packet, 1, NULL, &answer.verdict, &answer.segment), 0);
+    run_shown(pipeline, &packet, &shown, &answer);
     return answer;
 }
 
@@ -340,7 +351,7 @@ static void test_excluded_copy_of_nothing(void **state) {
     struct fs_verdict verdict;
     read(&packet, &shown, bytes, 0, false);
     packet.flags |= FS_PACKET_DUPLICATE;
-    assert_int_equal(fs_pipeline_frame(pipeline, &packet, 1, NULL, &verdict, NULL), 0);
+    assert_int_equal(fs_pipeline_frame(pipeline, &packet, 1, NULL, NULL, &verdict, NULL), 0);
     assert_true(verdict.duplicate && verdict.flow == FS_NO_NUMBER && verdict.flow_id == FS_NO_FLOW);
     finish(&outcome);
     assert_int_equal(outcome.stats.tracker.created, 0);
@@ -360,7 +371,7 @@ static void test_quoted_packets_of_excluded_frames(void **state) {
     read(&chain[1], &shown, bytes, 0, false);
     chain[0].flags |= FS_PACKET_DUPLICATE | FS_PACKET_ICMP_ERROR;
     chain[1].flags |= FS_PACKET_QUOTED;
-    assert_int_equal(fs_pipeline_frame(pipeline, chain, 2, NULL, verdicts, NULL), 0);
+    assert_int_equal(fs_pipeline_frame(pipeline, chain, 2, NULL, NULL, verdicts, NULL), 0);
     assert_int_equal(verdicts[0].flow, FS_NO_NUMBER);
     assert_true(verdicts[1].quoted && verdicts[1].flow == 0 && verdicts[1].duplicate);
     finish(&outcome);
@@ -445,7 +456,7 @@ static void test_flagged_by_the_caller(void **state) {
         for (unsigned late = 0; late <= i && i % 4 == 0; late++) {
             read(&packet, &shown, bytes, late, true);
             packet.flags |= FS_PACKET_DUPLICATE;
-            assert_int_equal(fs_pipeline_frame(pipeline, &packet, 1, NULL, &verdict, NULL), 0);
+            assert_int_equal(fs_pipeline_frame(pipeline, &packet, 1, NULL, NULL, &verdict, NULL), 0);
             assert_true(verdict.duplicate && !verdict.created);
             assert_int_equal(verdict.anomalies, 0);
         }
@@ -470,8 +481,9 @@ static void test_all_descriptors_of_a_copy_are_marked(void **state) {
     struct fs_dedup_frame shown;
     struct fs_verdict verdicts[2];
     read(&chain[1], &shown, bytes, 0, true);
-    assert_int_equal(fs_pipeline_duplicate(pipeline, &shown, NULL), 1);
-    assert_int_equal(fs_pipeline_frame(pipeline, chain, 2, NULL, verdicts, NULL), 0);
+    struct fs_compared compared = {.frame = shown};
+    assert_int_equal(fs_pipeline_frame(pipeline, chain, 2, NULL, &compared, verdicts, NULL), 0);
+    assert_true(compared.duplicate);
     assert_true(verdicts[0].duplicate && verdicts[0].created);
     assert_true(verdicts[1].duplicate && !verdicts[1].created);
     assert_int_equal(chain[0].flags & FS_PACKET_DUPLICATE, 0); /* the caller's stay as they are */
@@ -486,22 +498,24 @@ static void test_all_descriptors_of_a_copy_are_marked(void **state) {
 
 /* ---- batches ---- */
 
-static void run_batch(struct outcome *outcome, enum fs_duplicates duplicates, bool with_segments,
+static void run_batch(struct outcome *outcome, enum fs_duplicates duplicates, bool show, bool with_segments,
                       struct fs_verdict verdicts[2 * FRAMES]) {
     static uint8_t bytes[2 * FRAMES][FRAME_MAX];
     struct fs_packet packets[2 * FRAMES];
+    struct fs_compared compared[2 * FRAMES];
     struct fs_segment_verdict segments[2 * FRAMES];
     struct fs_pipeline *pipeline = start(outcome, duplicates);
     for (unsigned i = 0; i < 2 * FRAMES; i++) {
-        struct fs_dedup_frame shown;
-        read(&packets[i], &shown, bytes[i], i / 2, i % 2);
-        if (fs_pipeline_duplicate(pipeline, &shown, NULL) > 0) {
-            packets[i].flags |= FS_PACKET_DUPLICATE;
-        }
+        read(&packets[i], &compared[i].frame, bytes[i], i / 2, i % 2);
     }
-    assert_int_equal(fs_pipeline_batch(pipeline, packets, 2 * FRAMES, verdicts, with_segments ? segments : NULL), 0);
-    for (unsigned i = 1; with_segments && i < 2 * FRAMES; i += 2) {
-        assert_int_equal(segments[i].segment, FS_SEGMENT_NONE);
+    assert_int_equal(fs_pipeline_batch(pipeline, packets, 2 * FRAMES, show ? compared : NULL, verdicts,
+                                       with_segments ? segments : NULL),
+                     0);
+    for (unsigned i = 0; i < 2 * FRAMES; i++) {
+        assert_int_equal(packets[i].flags & FS_PACKET_DUPLICATE, 0); /* the caller's stay as they are */
+        assert_true(!show || compared[i].duplicate == i % 2);
+        assert_true(!show || compared[i].result.original == (i % 2 ? i / 2 + 1 : 0));
+        assert_true(!with_segments || i % 2 == 0 || segments[i].segment == FS_SEGMENT_NONE);
     }
     finish(outcome);
 }
@@ -510,15 +524,17 @@ static void test_batch_equals_frames(void **state) {
     (void)state;
     static const enum fs_duplicates modes[] = {FS_DUPLICATES_MARK, FS_DUPLICATES_EXCLUDE};
     static struct outcome single, batched;
-    for (unsigned n = 0; n < 4; n++) {
+    for (unsigned n = 0; n < 8; n++) {
         struct fs_verdict verdicts[2 * FRAMES];
         struct fs_verdict expected[2 * FRAMES];
+        bool show = n & 2;
         struct fs_pipeline *pipeline = start(&single, modes[n & 1]);
         for (unsigned i = 0; i < 2 * FRAMES; i++) {
-            expected[i] = run(pipeline, i / 2, i % 2, true).verdict;
+            expected[i] = run(pipeline, i / 2, i % 2, show).verdict;
+            assert_int_equal(expected[i].duplicate, i % 2);
         }
         finish(&single);
-        run_batch(&batched, modes[n & 1], n >= 2, verdicts);
+        run_batch(&batched, modes[n & 1], show, n >= 4, verdicts);
         assert_same_flow(&batched, &single);
         assert_memory_equal(verdicts, expected, sizeof(verdicts));
         assert_memory_equal(&batched.stats, &single.stats, sizeof(batched.stats));
@@ -527,52 +543,93 @@ static void test_batch_equals_frames(void **state) {
 
 /* ---- the contract ---- */
 
-static void test_what_was_said_holds_for_one_call(void **state) {
+/* The descriptor's IP packet is what routed mode compares anyway; exact mode has no link layer to tell apart. */
+static void test_descriptors_alone_find_the_same(void **state) {
+    (void)state;
+    static struct outcome shown, alone;
+    for (unsigned n = 0; n < 2; n++) {
+        struct outcome *outcome = n ? &alone : &shown;
+        struct fs_pipeline *pipeline = start(outcome, FS_DUPLICATES_EXCLUDE);
+        for (unsigned i = 0; i < FRAMES; i++) {
+            assert_int_equal(run(pipeline, i, false, !n).duplicate, 0);
+            assert_int_equal(run(pipeline, i, true, !n).duplicate, 1);
+        }
+        finish(outcome);
+    }
+    assert_same_flow(&alone, &shown);
+    assert_int_equal(alone.stats.excluded, FRAMES);
+    assert_int_equal(alone.stats.dedup.frames, 2 * FRAMES);
+    /* Where the bytes are not at hand nothing is compared, nor is what an error quotes. */
+    struct fs_pipeline *pipeline = start(&alone, FS_DUPLICATES_MARK);
+    uint8_t bytes[FRAME_MAX];
+    struct fs_packet packet;
+    struct fs_dedup_frame frame;
+    struct answer answer;
+    read(&packet, &frame, bytes, 0, false);
+    for (unsigned n = 0; n < 2; n++) {
+        struct fs_packet bare = packet;
+        bare.ip = NULL;
+        run_shown(pipeline, &bare, NULL, &answer);
+        assert_false(answer.verdict.duplicate);
+        bare = packet;
+        bare.flags |= FS_PACKET_QUOTED;
+        run_shown(pipeline, &bare, NULL, &answer);
+        assert_false(answer.verdict.duplicate);
+    }
+    finish(&alone);
+    assert_int_equal(alone.stats.dedup.frames, 0);
+}
+
+/* A frame without a descriptor is remembered, and may be a copy. */
+static void test_rejected_frames_are_compared(void **state) {
     (void)state;
     static struct outcome outcome;
     struct fs_pipeline *pipeline = start(&outcome, FS_DUPLICATES_MARK);
     uint8_t bytes[FRAME_MAX];
     struct fs_packet packet;
-    struct fs_dedup_frame shown;
-    struct fs_verdict verdict;
-    read(&packet, &shown, bytes, 0, false);
-    assert_int_equal(fs_pipeline_duplicate(pipeline, &shown, NULL), 0);
-    assert_int_equal(fs_pipeline_duplicate(pipeline, &shown, NULL), 1);
-    assert_int_equal(fs_pipeline_frame(pipeline, &packet, 0, NULL, &verdict, NULL), FS_ERR_INVALID);
-    fs_pipeline_frame(pipeline, &packet, 1, NULL, &verdict, NULL);
-    assert_false(verdict.duplicate);
-    assert_int_equal(fs_pipeline_duplicate(pipeline, &shown, NULL), 1);
-    fs_pipeline_reject(pipeline, FS_REJECT_NOT_IP, 60);
-    fs_pipeline_frame(pipeline, &packet, 1, NULL, &verdict, NULL);
-    assert_false(verdict.duplicate);
-    assert_int_equal(fs_pipeline_duplicate(pipeline, &shown, NULL), 1);
-    fs_pipeline_batch(pipeline, &packet, 1, &verdict, NULL);
-    assert_false(verdict.duplicate);
-    fs_pipeline_frame(pipeline, &packet, 1, NULL, &verdict, NULL);
-    assert_false(verdict.duplicate);
-    assert_int_equal(fs_pipeline_duplicate(pipeline, &shown, NULL), 1);
-    fs_pipeline_frame(pipeline, &packet, 1, NULL, &verdict, NULL);
-    assert_true(verdict.duplicate);
+    struct fs_compared compared;
+    for (unsigned n = 0; n < 2; n++) {
+        read(&packet, &compared.frame, bytes, 0, n);
+        compared.frame.ip = NULL;
+        fs_pipeline_reject(pipeline, FS_REJECT_NOT_IP, 60, &compared);
+        assert_int_equal(compared.duplicate, n);
+        assert_int_equal(compared.result.original, n);
+    }
+    fs_pipeline_reject(pipeline, FS_REJECT_NOT_IP, 60, NULL);
     finish(&outcome);
-    assert_int_equal(outcome.stats.duplicates, 1);
+    assert_int_equal(outcome.stats.dedup.frames, 2);
+    assert_int_equal(outcome.stats.duplicates, 0); /* nothing of them was run */
+    assert_int_equal(outcome.stats.untracked[FS_REJECT_NOT_IP], 3);
+}
+
+static void test_a_bad_count_compares_nothing(void **state) {
+    (void)state;
+    static struct outcome outcome;
+    struct fs_pipeline *pipeline = start(&outcome, FS_DUPLICATES_MARK);
+    uint8_t bytes[FRAME_MAX];
+    struct fs_packet packet;
+    struct fs_compared compared;
+    struct fs_verdict verdict;
+    read(&packet, &compared.frame, bytes, 0, false);
+    assert_int_equal(fs_pipeline_frame(pipeline, &packet, 0, NULL, &compared, &verdict, NULL), FS_ERR_INVALID);
+    assert_int_equal(run(pipeline, 0, false, true).duplicate, 0);
+    assert_int_equal(run(pipeline, 0, false, true).duplicate, 1);
+    finish(&outcome);
+    assert_int_equal(outcome.stats.dedup.frames, 2);
 }
 
 static void test_nothing_is_looked_for_unasked(void **state) {
     (void)state;
     static struct outcome outcome;
     struct fs_pipeline *pipeline = start(&outcome, FS_DUPLICATES_IGNORE);
-    uint8_t bytes[FRAME_MAX];
-    struct fs_packet packet;
-    struct fs_dedup_frame shown;
-    struct fs_dedup_result result;
-    read(&packet, &shown, bytes, 0, false);
     for (int i = 0; i < 2; i++) {
-        memset(&result, 0xa5, sizeof(result));
-        assert_int_equal(fs_pipeline_duplicate(pipeline, &shown, &result), FS_ERR_INVALID);
-        assert_int_equal(result.verdict, FS_DEDUP_KEEP);
-        assert_int_equal(result.hops, FS_DEDUP_NO_HOPS);
+        struct answer answer = run(pipeline, 0, false, true);
+        assert_false(answer.duplicate || answer.verdict.duplicate);
+        assert_int_equal(answer.result.verdict, FS_DEDUP_KEEP);
+        assert_int_equal(answer.result.hops, FS_DEDUP_NO_HOPS);
     }
     finish(&outcome);
+    assert_int_equal(outcome.stats.dedup.frames, 0);
 }
 
 static void test_bad_settings_give_no_pipeline(void **state) {
@@ -623,7 +680,9 @@ int main(void) {
         cmocka_unit_test(test_flagged_by_the_caller),
         cmocka_unit_test(test_all_descriptors_of_a_copy_are_marked),
         cmocka_unit_test(test_batch_equals_frames),
-        cmocka_unit_test(test_what_was_said_holds_for_one_call),
+        cmocka_unit_test(test_descriptors_alone_find_the_same),
+        cmocka_unit_test(test_rejected_frames_are_compared),
+        cmocka_unit_test(test_a_bad_count_compares_nothing),
         cmocka_unit_test(test_nothing_is_looked_for_unasked),
         cmocka_unit_test(test_bad_settings_give_no_pipeline),
         cmocka_unit_test(test_memory),

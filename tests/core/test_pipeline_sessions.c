@@ -84,7 +84,7 @@ static struct fs_pipeline *start(struct log *log) {
 
 static void run(struct fs_pipeline *pipeline, const struct fs_packet *packet) {
     struct fs_verdict verdict;
-    assert_int_equal(fs_pipeline_frame(pipeline, packet, 1, NULL, &verdict, NULL), 0);
+    assert_int_equal(fs_pipeline_frame(pipeline, packet, 1, NULL, NULL, &verdict, NULL), 0);
 }
 
 /* ---- TCP ---- */
@@ -329,7 +329,7 @@ static void run_conversation(struct log *log, const struct conversation *c, cons
     for (size_t t = 0; t < c->count; t++) {
         size_t count = cut(c, t, way, &random, packets);
         if (in_batches) {
-            assert_int_equal(fs_pipeline_batch(pipeline, packets, count, verdicts, NULL), 0);
+            assert_int_equal(fs_pipeline_batch(pipeline, packets, count, NULL, verdicts, NULL), 0);
         }
         for (size_t i = 0; !in_batches && i < count; i++) {
             run(pipeline, &packets[i]);
@@ -673,7 +673,7 @@ static void test_each_allocation_may_fail(void **state) {
             packets[count++] = datagram(client, resolver, t, query, QUERY_BYTES);
             for (size_t i = 0; i < count; i++) {
                 struct fs_verdict verdict;
-                (void)fs_pipeline_frame(pipeline, &packets[i], 1, NULL, &verdict, NULL);
+                (void)fs_pipeline_frame(pipeline, &packets[i], 1, NULL, NULL, &verdict, NULL);
                 assert_int_equal(fs_pipeline_memory(pipeline), counting.bytes);
             }
         }

@@ -130,7 +130,7 @@ static struct answer run(struct fs_pipeline *pipeline, const struct segment *seg
     struct fs_packet packet = packet_of(segment);
     struct answer answer;
     memset(&answer, 0xa5, sizeof(answer));
-    assert_int_equal(fs_pipeline_frame(pipeline, &packet, 1, NULL, &answer.flow, &answer.segment), 0);
+    assert_int_equal(fs_pipeline_frame(pipeline, &packet, 1, NULL, NULL, &answer.flow, &answer.segment), 0);
     return answer;
 }
 
@@ -159,7 +159,8 @@ static void test_both_sides_are_put_together(void **state) {
     assert_int_equal(ahead.segment.offset, 3);
     struct answer fill = run(pipeline, &(struct segment){false, FS_TCP_ACK, 0, 0, "abc", 4});
     assert_int_equal(fill.segment.segment, FS_SEGMENT_OUT_OF_ORDER);
-    assert_int_equal(fill.segment.other_frame, 4);
+    assert_int_equal(fill.segment.repeats_frame, 0);
+    assert_int_equal(fill.segment.hole_frame, 4);
     run(pipeline, &(struct segment){true, FS_TCP_ACK, 0, 6, "xy", 5});
     struct answer ack = run(pipeline, &(struct segment){false, FS_TCP_ACK, 6, 2, "", 6});
     assert_int_equal(ack.segment.segment, FS_SEGMENT_NONE);
@@ -186,7 +187,8 @@ static void test_a_lost_first_segment_is_a_gap(void **state) {
     run(pipeline, &(struct segment){true, FS_TCP_ACK, 0, 4, "", 4});
     struct answer second = run(pipeline, &(struct segment){true, FS_TCP_ACK, 0, 4, "", 5});
     assert_string_equal(log.text, "i.. icd ");
-    assert_true(second.segment.gap);
+    assert_int_equal(second.segment.peer_gap_bytes, 2);
+    assert_int_equal(second.segment.gap_bytes, 0);
     assert_int_equal(second.flow.anomalies & FS_ANOMALY_GAP, FS_ANOMALY_GAP);
     assert_int_equal(log.anomalies[9], 1);
     struct fs_pipeline_stats stats;
@@ -195,6 +197,38 @@ static void test_a_lost_first_segment_is_a_gap(void **state) {
     assert_int_equal(stats.reassembly.gap_bytes, 2);
     fs_pipeline_finish(pipeline);
     assert_string_equal(log.ended.history, "ShADaG");
+    fs_pipeline_free(pipeline);
+}
+
+/* One packet may give up holes of both sides: its own by the deadline or a later hole, the other's by what it says. */
+static void test_gaps_of_both_sides_are_told_apart(void **state) {
+    (void)state;
+    struct log log;
+    struct fs_pipeline *pipeline = start(&log);
+    run_all(pipeline, handshake, COUNT(handshake));
+    struct answer ahead = run(pipeline, &(struct segment){false, FS_TCP_ACK, 2, 0, "cd", 3});
+    assert_int_equal(ahead.segment.hole_bytes, 2);
+    assert_int_equal(ahead.segment.gap_bytes, 0);
+    run(pipeline, &(struct segment){true, FS_TCP_ACK, 3, 0, "xyz", 4});
+    struct answer both = run(pipeline, &(struct segment){true, FS_TCP_ACK, 16, 0, "uvw", 1500});
+    assert_int_equal(both.segment.segment, FS_SEGMENT_AHEAD);
+    assert_int_equal(both.segment.hole_bytes, 10);
+    assert_int_equal(both.segment.gap_bytes, 3);
+    assert_int_equal(both.segment.peer_gap_bytes, 2);
+    assert_int_equal(log.anomalies[9], 1);
+    assert_string_equal(log.text, "i.. icd r... rxyz ");
+    /* A bare acknowledgement lets its own stream age, too. */
+    struct answer bare = run(pipeline, &(struct segment){true, FS_TCP_ACK, 19, 0, "", 2600});
+    assert_int_equal(bare.segment.segment, FS_SEGMENT_NONE);
+    assert_int_equal(bare.segment.gap_bytes, 10);
+    assert_int_equal(bare.segment.peer_gap_bytes, 0);
+    assert_int_equal(bare.flow.anomalies & FS_ANOMALY_GAP, FS_ANOMALY_GAP);
+    /* What a reset leaves open nobody acknowledged: it may never have been sent. */
+    run(pipeline, &(struct segment){false, FS_TCP_ACK, 6, 19, "gh", 2601});
+    struct answer reset = run(pipeline, &(struct segment){true, FS_TCP_RST, 19, 0, "", 2602});
+    assert_int_equal(reset.segment.gap_bytes, 0);
+    assert_int_equal(reset.segment.peer_gap_bytes, 0);
+    assert_int_equal(reset.flow.anomalies & FS_ANOMALY_GAP, 0);
     fs_pipeline_free(pipeline);
 }
 
@@ -220,7 +254,8 @@ static void test_other_content_is_a_conflict(void **state) {
     run(pipeline, &(struct segment){true, FS_TCP_ACK, 0, 0, "good", 3});
     struct answer second = run(pipeline, &(struct segment){true, FS_TCP_ACK, 0, 0, "evil", 4});
     assert_true(second.segment.conflict);
-    assert_int_equal(second.segment.other_frame, 4);
+    assert_int_equal(second.segment.repeats_frame, 4);
+    assert_int_equal(second.segment.hole_frame, 0);
     assert_int_equal(second.flow.anomalies & FS_ANOMALY_CONFLICT, FS_ANOMALY_CONFLICT);
     assert_string_equal(log.text, "rgood r! ");
     fs_pipeline_free(pipeline);
@@ -252,10 +287,10 @@ static void test_a_new_connection_has_new_streams(void **state) {
     struct fs_packet syn = packet_of(&(struct segment){false, FS_TCP_SYN, 0, 0, "", 10});
     syn.tcp.seq = 777;
     struct fs_verdict verdict;
-    assert_int_equal(fs_pipeline_frame(pipeline, &syn, 1, NULL, &verdict, NULL), 0);
+    assert_int_equal(fs_pipeline_frame(pipeline, &syn, 1, NULL, NULL, &verdict, NULL), 0);
     struct fs_packet data = packet_of(&(struct segment){false, FS_TCP_ACK, 0, 0, "new", 11});
     data.tcp.seq = 778;
-    assert_int_equal(fs_pipeline_frame(pipeline, &data, 1, NULL, &verdict, NULL), 0);
+    assert_int_equal(fs_pipeline_frame(pipeline, &data, 1, NULL, NULL, &verdict, NULL), 0);
     assert_string_equal(log.text, "iab i$fin E inew ");
     fs_pipeline_free(pipeline);
 }
@@ -369,17 +404,18 @@ static void test_a_batch_gives_the_same(void **state) {
         struct fs_pipeline *pipeline = fs_pipeline_new(&config, NULL);
         if (way == 0) {
             for (size_t i = 0; i < PACKETS; i++) {
-                fs_pipeline_frame(pipeline, &packets[i], 1, NULL, &verdicts[0][i], &segments[0][i]);
+                fs_pipeline_frame(pipeline, &packets[i], 1, NULL, NULL, &verdicts[0][i], &segments[0][i]);
             }
         } else {
-            fs_pipeline_batch(pipeline, packets, PACKETS, verdicts[1], way == 1 ? segments[1] : NULL);
+            fs_pipeline_batch(pipeline, packets, PACKETS, NULL, verdicts[1], way == 1 ? segments[1] : NULL);
         }
         for (size_t i = 0; way > 0 && i < PACKETS; i++) {
             assert_int_equal(verdicts[1][i].flow_id, verdicts[0][i].flow_id);
             assert_int_equal(verdicts[1][i].anomalies, verdicts[0][i].anomalies);
             assert_int_equal(segments[1][i].segment, segments[0][i].segment);
             assert_int_equal(segments[1][i].offset, segments[0][i].offset);
-            assert_int_equal(segments[1][i].other_frame, segments[0][i].other_frame);
+            assert_int_equal(segments[1][i].repeats_frame, segments[0][i].repeats_frame);
+            assert_int_equal(segments[1][i].hole_frame, segments[0][i].hole_frame);
         }
         fs_pipeline_finish(pipeline);
         fs_pipeline_get_stats(pipeline, &stats[way]);
@@ -407,7 +443,7 @@ static void test_each_allocation_may_fail(void **state) {
         struct fs_pipeline *pipeline = fs_pipeline_new(&config, &allocator);
         for (uint32_t n = 0; pipeline != NULL && n < 300; n++) {
             struct fs_verdict verdict;
-            (void)fs_pipeline_frame(pipeline, &packets[n], 1, NULL, &verdict, NULL);
+            (void)fs_pipeline_frame(pipeline, &packets[n], 1, NULL, NULL, &verdict, NULL);
             assert_int_equal(fs_pipeline_memory(pipeline), counting.bytes);
         }
         fs_pipeline_free(pipeline);
@@ -422,6 +458,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_both_sides_are_put_together),
         cmocka_unit_test(test_a_lost_first_segment_is_a_gap),
+        cmocka_unit_test(test_gaps_of_both_sides_are_told_apart),
         cmocka_unit_test(test_a_stream_from_the_middle_says_so),
         cmocka_unit_test(test_other_content_is_a_conflict),
         cmocka_unit_test(test_a_reset_that_counts_ends_both_streams),

@@ -554,7 +554,7 @@ static void test_a_segment_ahead_waits(void **state) {
     struct fixture *f = start_default();
     say(f, 3, "de");
     CLASS(f, "ahead");
-    assert_int_equal(f->verdict.gap_bytes, 3);
+    assert_int_equal(f->verdict.hole_bytes, 3);
     uint32_t showed = f->frame;
     uint64_t then = f->now_ns;
     got(f, "");
@@ -562,8 +562,9 @@ static void test_a_segment_ahead_waits(void **state) {
     later(f, 1);
     say(f, 0, "abc");
     CLASS(f, "out-of-order");
-    assert_int_equal(f->verdict.other_frame, showed);
-    assert_int_equal(f->verdict.gap_bytes, 0);
+    assert_int_equal(f->verdict.repeats_frame, 0);
+    assert_int_equal(f->verdict.hole_frame, showed);
+    assert_int_equal(f->verdict.hole_bytes, 0);
     got(f, "0:abc 3:de");
     assert_int_equal(f->log.events[1].frame, showed);
     assert_int_equal(f->log.events[1].time_ns, then);
@@ -578,10 +579,10 @@ static void test_a_second_hole_is_measured_by_itself(void **state) {
     struct fixture *f = start_default();
     say(f, 2, "c");
     say(f, 6, "g");
-    assert_int_equal(f->verdict.gap_bytes, 3);
+    assert_int_equal(f->verdict.hole_bytes, 3);
     say(f, 7, "h");
     CLASS(f, "ahead");
-    assert_int_equal(f->verdict.gap_bytes, 0);
+    assert_int_equal(f->verdict.hole_bytes, 0);
     say(f, 0, "ab");
     say(f, 3, "def");
     got(f, "0:ab 2:c 3:def 6:g 7:h");
@@ -696,9 +697,10 @@ static void test_history_tells_other_text_in_a_repetition(void **state) {
     assert_int_equal(info_of(f).conflict_bytes, 4);
     assert_int_equal(stats_of(f).overlap_bytes, 8);
     say(f, 4, "e");
-    assert_int_equal(f->verdict.other_frame, second);
+    assert_int_equal(f->verdict.repeats_frame, second);
+    assert_int_equal(f->verdict.hole_frame, 0);
     say(f, 0, "a"); /* no longer held */
-    assert_int_equal(f->verdict.other_frame, 0);
+    assert_int_equal(f->verdict.repeats_frame, 0);
     finish(f);
 }
 
@@ -993,9 +995,9 @@ static void test_a_hole_older_than_the_deadline_is_given_up(void **state) {
     struct fixture *f = start_default();
     say(f, 3, "de");
     later(f, 1000);
-    fs_reassembler_advance(f->side, f->now_ns); /* just as old */
+    assert_int_equal(fs_reassembler_advance(f->side, f->now_ns), 0); /* just as old */
     got(f, "");
-    fs_reassembler_advance(f->side, f->now_ns + 1);
+    assert_int_equal(fs_reassembler_advance(f->side, f->now_ns + 1), 3);
     got(f, "0..3 3:de");
     assert_int_equal(f->log.events[0].time_ns, f->now_ns + 1);
     assert_int_equal(f->log.events[0].frame, 0);
@@ -1016,6 +1018,19 @@ static void test_the_deadline_is_looked_at_before_the_segment(void **state) {
     got(f, "0..3 3:de");
     assert_int_equal(f->verdict.gap_bytes, 3);
     assert_int_equal(f->log.events[0].frame, f->frame);
+    finish(f);
+}
+
+static void test_a_segment_may_give_up_a_hole_and_leave_another(void **state) {
+    (void)state;
+    struct fixture *f = start_default();
+    say(f, 3, "de");
+    later(f, 1001);
+    say(f, 9, "j");
+    CLASS(f, "ahead");
+    got(f, "0..3 3:de");
+    assert_int_equal(f->verdict.gap_bytes, 3);
+    assert_int_equal(f->verdict.hole_bytes, 4);
     finish(f);
 }
 
@@ -1441,6 +1456,57 @@ static void test_class_fast_retransmission_after_two_duplicates(void **state) {
     say(f, 10, "kl");
     CLASS(f, "fast-retransmission");
     assert_int_equal(info_of(f).retransmitted_bytes, 2);
+    finish(f);
+}
+
+static void expect_links(const struct fixture *f, uint32_t repeats_frame, uint32_t hole_frame) {
+    assert_int_equal(f->verdict.repeats_frame, repeats_frame);
+    assert_int_equal(f->verdict.hole_frame, hole_frame);
+}
+
+/* What was lost before the capture is sent again, but repeats nothing that was seen. */
+static void test_what_fills_a_hole_repeats_no_frame(void **state) {
+    (void)state;
+    struct fs_reassembly_config config = defaults();
+    config.history = 100;
+    struct fixture *f = start(&config);
+    say(f, 0, "ab");
+    uint32_t first = f->frame;
+    expect_links(f, 0, 0);
+    say(f, 4, "ef");
+    uint32_t showed = f->frame;
+    expect_links(f, 0, 0);
+    say(f, 8, "ij");
+    uint32_t second = f->frame;
+    acknowledge(f, 2);
+    acknowledge(f, 2);
+    acknowledge(f, 2);
+    later(f, 250);
+    say(f, 1, "bc"); /* known, and half of what was lost */
+    expect_links(f, first, showed);
+    uint32_t half = f->frame;
+    say(f, 3, "d");
+    expect_links(f, 0, showed);
+    say(f, 5, "fgh"); /* waited first, then lies in the hole before "ij" */
+    expect_links(f, showed, second);
+    say(f, 9, "jk"); /* new, but in no hole */
+    expect_links(f, second, 0);
+    say(f, 2, "cd");
+    expect_links(f, half, 0);
+    say(f, 11, "lm");
+    expect_links(f, 0, 0);
+    say(f, 15, "p");
+    showed = f->frame;
+    later(f, 250);
+    say(f, 13, "n");
+    CLASS(f, "retransmission");
+    expect_links(f, 0, showed);
+    say(f, 15, "p");
+    CLASS(f, "retransmission");
+    expect_links(f, showed, 0);
+    say(f, 14, "opqr");
+    CLASS(f, "overlap");
+    expect_links(f, 0, showed);
     finish(f);
 }
 
@@ -1890,7 +1956,7 @@ static void test_a_stream_begins_where_it_is_told(void **state) {
     fs_reassembler_begin(f->side, f->isn + 1, false);
     say(f, 3, "def");
     assert_int_equal(f->verdict.segment, FS_SEGMENT_AHEAD);
-    assert_int_equal(f->verdict.gap_bytes, 3);
+    assert_int_equal(f->verdict.hole_bytes, 3);
     fs_reassembler_begin(f->side, f->isn + 4, true); /* too late */
     say(f, 0, "abc");
     got(f, "0:abc 3:def");
@@ -2014,6 +2080,7 @@ int main(void) {
         cmocka_unit_test(test_all_triplets),
         cmocka_unit_test(test_a_hole_older_than_the_deadline_is_given_up),
         cmocka_unit_test(test_the_deadline_is_looked_at_before_the_segment),
+        cmocka_unit_test(test_a_segment_may_give_up_a_hole_and_leave_another),
         cmocka_unit_test(test_a_hole_s_age_counts_from_the_segment_behind_it),
         cmocka_unit_test(test_time_that_steps_back_makes_no_hole_old),
         cmocka_unit_test(test_without_a_deadline_a_hole_stays),
@@ -2038,6 +2105,7 @@ int main(void) {
         cmocka_unit_test(test_class_beyond_window),
         cmocka_unit_test(test_class_spurious_retransmission),
         cmocka_unit_test(test_class_fast_retransmission_after_two_duplicates),
+        cmocka_unit_test(test_what_fills_a_hole_repeats_no_frame),
         cmocka_unit_test(test_window_updates_are_no_duplicates),
         cmocka_unit_test(test_class_fast_retransmission_after_sack),
         cmocka_unit_test(test_retransmission_and_reordering_are_told_by_the_round_trip_time),

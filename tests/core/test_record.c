@@ -352,6 +352,23 @@ static void test_eve_tcp_states(void **state) {
     expect_states(server_first, 4, "closed", "closed");
 }
 
+static void test_eve_applications(void **state) {
+    (void)state;
+    F.record.application = "kerberos";
+    expect_eve(",\"app_proto\":\"krb5\",");
+    expect_eve(",\"application\":\"kerberos\"");
+    F.record.application = "ssh";
+    expect_eve(",\"app_proto\":\"ssh\",");
+    F.record.application = "gryphon"; /* Suricata has no such protocol */
+    expect_no_eve("app_proto");
+    expect_eve(",\"application\":\"gryphon\"");
+    F.record.application = "cotp"; /* to port 80 */
+    expect_no_eve("app_proto");
+    unsigned responder = fs_endpoint(&F.record.flow, FS_RESPONDER);
+    F.record.flow.key.port[responder] = 3389;
+    expect_eve(",\"app_proto\":\"rdp\",");
+}
+
 static void test_eve_reasons(void **state) {
     (void)state;
     static const char *const reasons[FS_END_COUNT] = {
@@ -736,6 +753,7 @@ int main(void) {
         cmocka_unit_test_setup(test_sides_without_stream, setup),
         cmocka_unit_test_setup(test_eve, setup),
         cmocka_unit_test_setup(test_eve_tcp_states, setup),
+        cmocka_unit_test_setup(test_eve_applications, setup),
         cmocka_unit_test_setup(test_eve_reasons, setup),
         cmocka_unit_test_setup(test_zeek, setup),
         cmocka_unit_test_setup(test_zeek_has_no_extent_of_one_packet, setup),

@@ -39,6 +39,7 @@ static void test_slide_loses_the_oldest_and_shows_it(void **state) {
     assert_int_equal(fs_stream_buffer_append(buffer, 80, zeros, 80), FS_BUFFER_DROPPED);
     struct fs_stream_buffer_info info = info_of(buffer);
     assert_int_equal(info.buffered_bytes, 100);
+    assert_int_equal(fs_stream_buffer_level(buffer), 100);
     assert_int_equal(info.dropped_bytes, 60);
     assert_int_equal(info.peak_bytes, 100);
     struct fs_stream_span span = fs_stream_buffer_peek(buffer);
@@ -212,6 +213,7 @@ static void run_round(const struct fs_stream_buffer_config *config, struct fs_st
         assert_true(info.read_offset == expected->read && info.end_offset == expected->end);
         assert_true(info.gap_bytes == expected->gaps);
         assert_true(config->limit == UINT64_MAX ? info.dropped_bytes == 0 : info.buffered_bytes <= config->limit);
+        assert_int_equal(fs_stream_buffer_level(buffer), info.buffered_bytes);
     }
 }
 

@@ -132,7 +132,7 @@ class Wireshark:
 
     places = {}  # of entries in the Statistics menu, found so far
 
-    def __init__(self, screen, tshark, capture, *arguments, source="-r", profile="Flowscope"):
+    def __init__(self, screen, tshark, capture, *arguments, source="-r", profile="Flowscope", patience=PATIENCE):
         self.screen, self.name = screen, re.escape(os.path.basename(capture))
         runtime = os.path.join(tshark.folder, "runtime")
         if not os.path.isdir(runtime):
@@ -143,7 +143,7 @@ class Wireshark:
             ["wireshark", "-n", "-C", profile, *source.split(), capture, *arguments], cwd=tshark.folder,
             preexec_fn=tshark.drop, env={**tshark.environment, "DISPLAY": screen.display, "XDG_RUNTIME_DIR": runtime},
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.main = screen.window("^" + self.name if source == "-r" else "^Capturing from ")
+        self.main = screen.window("^" + self.name if source == "-r" else "^Capturing from ", patience)
         if not self.main:
             raise RuntimeError("no window of Wireshark; the screen has %r" % screen.titles())
         screen.do("windowsize", "--sync", self.main, "1580", "940")

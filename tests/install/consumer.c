@@ -12,7 +12,7 @@ int main(void) {
     if (pipeline == NULL) {
         return 1;
     }
-    fs_pipeline_reject(pipeline, FS_REJECT_NOT_IP, 60);
+    fs_pipeline_reject(pipeline, FS_REJECT_NOT_IP, 60, NULL);
     struct fs_pipeline_stats stats;
     fs_pipeline_get_stats(pipeline, &stats);
     fs_pipeline_free(pipeline);

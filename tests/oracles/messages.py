@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: MIT
 """Hold the messages of the core against what Wireshark dissects, over real captures of others (../shared/captures):
 HTTP, TLS and DNS, frame by frame. Each difference must have one of the reasons in RULES, which is worked out from the
-frame; docs/sessions.md explains them. tshark runs without the plugin.
+frame; docs/sessions.md explains them. tshark runs without the plugin. JA4 is held against what Wireshark 4.4 said.
 
     messages.py [-v] [CAPTURE...]
+    messages.py --record-ja4      ask Wireshark 4.4 anew, in the chroot of scripts/matrix; needs root
 """
 import collections
 import concurrent.futures
@@ -19,6 +20,7 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "plugin"))
+import ja4  # noqa: E402
 import support  # noqa: E402
 
 FIELDS = """frame.number frame.time_epoch frame.protocols tcp.stream tcp.len tcp.segment tcp.reassembled_in ip.fragment ipv6.fragment
@@ -39,7 +41,7 @@ RULES = (
     "inside another protocol", "begins inside another protocol", "over UDP", "quoted by ICMP", "tunnel not read",
     "late for its hole", "message not whole", "record not whole", "port not tried", "NetBIOS")
 # What was compared besides, and where the two pair otherwise.
-DETAILS = ("hosts", "ALPN", "pairs", "neither pairs", "fragments, paired", "multicast not paired", "paired by id alone",
+DETAILS = ("hosts", "ALPN", "JA4", "JA4 not known", "pairs", "neither pairs", "fragments, paired", "multicast not paired", "paired by id alone",
            "paired across flows", "query sent again", "paired by the core alone")
 
 Outcome = collections.namedtuple("Outcome", "total counts unexplained")
@@ -180,9 +182,10 @@ def parsed(capture):
 # ---- the comparison ----
 
 class Comparison:
-    def __init__(self, flows, ours, rows, theirs):
+    def __init__(self, flows, ours, rows, theirs, fingerprints):
         self.flows, self.rows = flows, rows
         self.ours, self.theirs = ours, theirs
+        self.fingerprints = fingerprints  # {(frame, JA3): [JA4]} by Wireshark 4.4
         self.queries = {item.frame: item.key[:3] for item in theirs
                         if item.protocol == "dns" and item.kind == "request"}
         self.counts = collections.Counter()
@@ -248,6 +251,12 @@ class Comparison:
         """Of what both have: hosts, protocols offered, and which query a response belongs to."""
         for our, their in self.pairs:
             detail, row = our.detail["detail"], their.row
+            if our.protocol == "tls" and our.kind == "request" and detail["ja4"]:
+                known = self.fingerprints.get((their.frame, detail["ja3"]))
+                if known:
+                    self.compare_detail(our, "JA4", detail["ja4"], known.pop(0))
+                else:
+                    self.count(our, "JA4 not known")
             if our.frame != their.frame:
                 continue
             if our.protocol == "http" and our.kind == "request" and len(row["http.request.method"]) == 1 == \
@@ -411,7 +420,9 @@ def compare(tshark, capture):
     if not ours and not looks_relevant(capture):
         return None
     rows, theirs = dissected(tshark, capture)
-    comparison = Comparison(flows, ours, rows, theirs)
+    folder = support.captures_folder()
+    fingerprints = ja4.load().get(ja4.name_of(capture, folder), {}) if folder else {}
+    comparison = Comparison(flows, ours, rows, theirs, fingerprints)
     comparison.match()
     comparison.explain()
     details = ["%s frame %d: %s %s %s" % ("tshark alone" if item.row else "core alone", item.frame, item.protocol,
@@ -430,6 +441,8 @@ def print_table(counts):
 def main():
     arguments = [argument for argument in sys.argv[1:] if argument != "-v"]
     folder = support.captures_folder()
+    if arguments == ["--record-ja4"]:
+        return ja4.record(support.all_captures(folder), folder)
     if not arguments and not folder:
         print("skipped: no captures in ../shared/captures")
         return support.SKIPPED
@@ -454,6 +467,9 @@ def main():
             results.check(not outcome.unexplained, "%s: %s" % (name, "; ".join(outcome.unexplained[:10])))
             if "-v" in sys.argv:
                 print(name, dict(outcome.counts))
+    if not arguments:
+        results.check(counts["tls", "JA4"] and not counts["tls", "JA4 not known"],
+                      "of %d ClientHellos ja4.tsv has no JA4: --record-ja4" % counts["tls", "JA4 not known"])
     print("%d captures; messages of the core %d, of Wireshark %d" % (captures, *totals))
     print_table(counts)
     return results.close()

@@ -21,7 +21,7 @@ DIFFERENCES = {
     "core.tcp.large-file-reassembly": (1, "Gaps"),
     "core.tcp.miss-end-data": (1, "Gaps"),
     "core.tunnels.gre-aruba-amsdu": (2, "A-MSDU in GRE"),
-    "core.tunnels.vxlan": (1, "History of ICMP"),
+    "core.tunnels.vxlan": (1, "Letter X"),
     "core.tunnels.vxlan-unknown-internal-packet": (15, "Checksums"),
     "scripts.base.frameworks.logging.field-extension-complex": (6, "Roles by port"),
 }

@@ -309,7 +309,7 @@ class Capture:
     def replay(self, output):
         """Rows of flowscope-replay; None if libpcap cannot read the capture."""
         # The plugin marks copies of frames by default, with this many frames remembered.
-        done = subprocess.run([support.REPLAY, "--dedup=mark", "--duplicate-capacity=16384", output, self.file],
+        done = subprocess.run([support.REPLAY, "--dedup=mark", "--duplicate-capacity=4096", output, self.file],
                               capture_output=True, text=True, check=False)
         if done.returncode < 0 or done.returncode == 2 or COMPLAINTS.search(done.stderr):
             raise RuntimeError("flowscope-replay %s returned %d: %s" % (output, done.returncode, done.stderr[-300:]))

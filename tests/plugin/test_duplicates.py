@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import support  # noqa: E402
 
 RECORDED = os.path.join(support.ROOT, "pcaps", "recorded")
-CAPACITY = "--duplicate-capacity=16384"  # the plugin's
+CAPACITIES = {"exact": 4096, "routed": 16384, "rewritten": 16384}  # the plugin's, for its default windows
 FIELDS = ["frame.number", "flowscope.duplicate", "flowscope.duplicate_of", "flowscope.duplicate.previous",
           "flowscope.duplicate.delta", "flowscope.duplicate.hops", "flowscope.duplicate.reason",
           "flowscope.duplicate.evidence"]
@@ -50,7 +50,7 @@ def copies(tshark, capture, *arguments):
 
 def replayed(capture, mode="exact"):
     """The same, as the core's own front end has it; None if libpcap cannot read the capture."""
-    done = subprocess.run([support.REPLAY, "--duplicates=" + mode, CAPACITY, capture], capture_output=True, text=True,
+    done = subprocess.run([support.REPLAY, "--duplicates=" + mode, "--duplicate-capacity=%d" % CAPACITIES[mode], capture], capture_output=True, text=True,
                           check=False)
     if done.returncode:
         return None
@@ -159,6 +159,32 @@ class Tests:
         self.check([row["Dup>"], row["Dup<"]] == totals, "the table has other totals")
         self.check(not any(row["flowscope.flow.initiator.duplicates"] for row in ignored), "ignored, there are totals")
 
+    def followed(self, capture, flow, *arguments):
+        """What -z follow shows of the flow, without the head that names the capture's flow."""
+        text = self.tshark.run("-q", "-r", capture, *arguments, "-z", "follow,flowscope,raw,%d" % flow).stdout
+        return [line for line in text.splitlines() if re.fullmatch(r"\t?[0-9a-f]+", line)]
+
+    def test_follow(self):
+        """A stream says what one tap saw of it, once, datagrams and weak evidence included."""
+        capture = self.tshark.readable(os.path.join(RECORDED, "mirror-two-interfaces.pcapng"))
+        clean = self.path("one-tap.pcapng")
+        with open(clean, "wb"):
+            os.chmod(clean, 0o666)
+        self.tshark.run("-r", capture, "-Y", "frame.interface_id == 0", "-w", clean)
+        for flow in range(4):
+            once = self.followed(clean, flow)
+            for passes in ((), ("-2",)):
+                self.check(once and self.followed(capture, flow, *passes) == once,
+                           "flow %d %s: marked copies are followed" % (flow, passes))
+        self.check(len(self.followed(capture, 1, *option("duplicates", "ignore"))) == 2 * len(self.followed(clean, 1)),
+                   "ignored, copies are not followed")
+        # Where flows are told apart by VLAN, copies are all that the flow of the second tap has.
+        capture = self.tshark.readable(os.path.join(RECORDED, "mirror-vlan.pcapng"))
+        apart = option("key_vlan", "TRUE") + option("duplicate_mode", "routed")
+        dns = [int(row["Flow"]) for row in flows(self.tshark, capture, *apart) if row["Protocol"] == "UDP"]
+        texts = [self.followed(capture, flow, *apart) for flow in dns]
+        self.check(len(texts) > 1 and all(texts) and texts[0] == texts[1], "a flow of copies is empty: %s" % texts)
+
     def test_ignore(self):
         arguments = option("duplicates", "ignore")
         self.check(not copies(self.tshark, self.recorded, *arguments), "ignored, there are duplicates")
@@ -212,6 +238,19 @@ class Tests:
         few = self.twice("http.pcapng")
         self.check(("Duplicates", "so many disturb: see the preference flowscope.duplicates") not in
                    summary(self.tshark, few), "fewer than 100 frames are enough")
+
+    def test_forgotten_frames_are_told(self):
+        """More frames than are remembered at one time: what was missed is counted, and a wider window has more room."""
+        path = self.path("burst.pcap")
+        frames = [(10**18, bytes(12) + b"\x12\x34" + struct.pack(">I", i)) for i in range(4100)]
+        write_pcap(path, frames + frames[:1])
+        name = ("Duplicates", "frames whose copies may be missed: the window is too wide")
+        values = summary(self.tshark, path)
+        self.check(values.get(name) == "5" and ("Duplicates", "share of frames [%]") not in values,
+                   "4096 frames are remembered: %s" % values)
+        values = summary(self.tshark, path, *option("duplicate_window_us", "1001"))
+        self.check(name not in values and values["Duplicates", "marked: exact, weak evidence"] == "1",
+                   "a wider window has no more room: %s" % values)
 
     def test_where(self):
         capture = self.path("routed.pcap")

@@ -48,7 +48,7 @@ def zeek_rows(text):
 def without_application(form, line):
     """The core alone has no dissectors that name the application."""
     if form == "eve":
-        return re.sub(r'"app_proto":"[^"]*",', "", line)
+        return re.sub(r'"app_proto":"[^"]*",|,"application":"[^"]*"', "", line)
     cells = next(csv.reader([line])) if form == "csv" else line.split("\t")
     at = APPLICATION[form]
     return "\t".join(cells[:at] + cells[at + 1:])
@@ -83,7 +83,9 @@ class Exports:
                 self.text[form] = file.read()
             os.unlink(self.prefix + "." + form)
         self.csv = csv_rows(self.text["csv"])
-        self.eve = [json.loads(line) for line in self.text["eve"].splitlines()]
+        events = [json.loads(line) for line in self.text["eve"].splitlines()]
+        self.eve = [event for event in events if event["event_type"] == "flow"]
+        self.events = [event for event in events if event["event_type"] != "flow"]
         self.zeek = zeek_rows(self.text["zeek"])
         self.stats = statistics(self.done.stdout)
 
@@ -117,6 +119,7 @@ class Capture:
         exports = Exports(self.tshark, self.file, *LIKE_CORE)
         self.check_totals(exports)
         self.check_formats(exports)
+        self.check_events(exports)
         if os.path.exists(support.REPLAY):
             self.check_core(exports)
 
@@ -158,6 +161,35 @@ class Capture:
                 "id.orig_h", "id.resp_h", "orig_pkts", "resp_pkts", "orig_ip_bytes", "resp_ip_bytes")], [
                     row[name] for name in ("initiator", "responder", "packets_initiator", "packets_responder",
                                            "ip_bytes_initiator", "ip_bytes_responder")])
+
+    def check_events(self, exports):
+        """What was said and what was unusual belongs to a flow, comes before its record, and is complete."""
+        flows = {event["flow_id"]: event for event in exports.eve}
+        kinds = collections.Counter(event["event_type"] for event in exports.events)
+        self.equal("kinds of events", set(kinds) - {"http", "tls", "dns", "anomaly"}, set())
+        for event in exports.events:
+            flow = flows.get(event["flow_id"])
+            if not flow and self.name == "time-backwards.pcap":
+                continue  # the flow's first packet comes later, and names it
+            self.equal("event", event["community_id"], flow["community_id"])
+            ends = [(event["src_ip"], event["src_port"] if "src_port" in event else None),
+                    (event["dest_ip"], event["dest_port"] if "dest_port" in event else None)]
+            wanted = [(flow["src_ip"], flow.get("src_port")), (flow["dest_ip"], flow.get("dest_port"))]
+            self.equal("ends of an event", sorted(ends, key=str), sorted(wanted, key=str))
+            if event["event_type"] != "anomaly":
+                self.equal("direction of an event", ends, wanted)
+        done = set()
+        for line in exports.text["eve"].splitlines():
+            event = json.loads(line)
+            if event["event_type"] == "flow":
+                done.add(event["flow_id"])
+            elif event["flow_id"] in done and event["event_type"] != "anomaly":
+                self.problem("a message comes after its flow's record")
+        if len(exports.eve) == len(exports.csv):
+            told = sum(int(value) for (group, _), value in exports.stats.items() if group == "Anomalies")
+            self.equal("anomalies", kinds["anomaly"], told)
+        for kind, count in kinds.items():
+            self.counts["events of EVE: " + kind] += count
 
     def why_not(self):
         """Why this capture's records need not be the core's; None if they must."""
@@ -245,6 +277,24 @@ class Tests:
                 other = [row for row in rows if row not in everything]
                 self.check(not other, "with the filter %s a record differs: %s" % (filter_, other[:1]))
 
+    def test_events(self):
+        """With a filter, the events of the flows that it chooses, those before the frame that chose it, too."""
+        everything = Exports(self.tshark, self.http).events
+        self.check(len(everything) == 5 and all(event["event_type"] == "http" for event in everything),
+                   "http: %s" % everything[:1])
+        for filter_ in ('http.request.uri contains "missing"', "tcp.flags.fin == 1", "frame.number == 1", "udp"):
+            wanted = self.chosen(self.http, filter_)
+            for passes in ((), ("-2",)):
+                lines = self.export("eve", self.http, *passes, filter_=filter_).splitlines()
+                events = [event for event in map(json.loads, lines) if event["event_type"] == "http"]
+                self.check(sorted(events, key=str) == sorted(
+                    (event for event in everything if str(event["flowscope"]["flow"]) in wanted), key=str),
+                    "%s %s: %d events" % (filter_, passes, len(events)))
+        text = self.tshark.run("-q", "-r", self.http, "-z", "flowscope,export,eve,%s" % os.path.join(
+            self.tshark.folder, "home", "events.json")).stdout
+        self.check("Flowscope: 4 records in " in text and "; 5 messages and anomalies beside them" in text,
+                   "events are not told: " + text)
+
     def test_parts(self):
         """-M begins anew every so many frames; all of them are in some record."""
         exports = Exports(self.tshark, self.many, "-M", "50")
@@ -305,7 +355,9 @@ class Tests:
                     os.unlink(path)
                 self.check(sorted(found) == ["conn.log", "eve.json", "flows.csv"], "objects: %s" % sorted(found))
                 for name, form in (("flows.csv", "csv"), ("eve.json", "eve"), ("conn.log", "zeek")):
-                    self.check(sorted(found.get(name, "").splitlines()) == sorted(exports.text[form].splitlines()),
+                    wanted = [line for line in exports.text[form].splitlines()
+                              if form != "eve" or '"event_type":"flow"' in line]
+                    self.check(sorted(found.get(name, "").splitlines()) == sorted(wanted),
                                "%s of %s %s is not what is exported" % (name, capture, passes))
                 rows = csv_rows(found["flows.csv"])
                 self.check([row["flow"] for row in rows] == [str(i) for i in range(len(rows))], "flows.csv: order")
@@ -411,6 +463,8 @@ def check_captures(tshark, results):
         results.skip("records are not held against the core's: no flowscope-replay")
         return
     results.check(counts["captures whose records equal the core's in all formats"] > 60, "few captures were compared")
+    for kind in ("http", "tls", "dns", "anomaly"):
+        results.check(counts["events of EVE: " + kind] > 0, "no capture has an event of " + kind)
 
 
 def main():

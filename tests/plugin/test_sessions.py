@@ -121,12 +121,25 @@ def check_table(tshark, results):
                   "JA3 is not Wireshark's: " + text)
 
 
+def check_one_side(tshark, results):
+    """Of a capture of one side there is a row for each message, which says what it lacks."""
+    whole = tshark.readable(os.path.join(RECORDED, "http.pcapng"))
+    for side, expected, other in (("dst", "unanswered", "no-request"), ("src", "no-request", "unanswered")):
+        capture = os.path.join(tshark.folder, "home", "one-side.pcap")
+        tshark.run("-r", whole, "-w", capture, "-F", "pcap", "-Y", "tcp.%sport == 8080" % side)
+        text = tshark.run("-q", "-r", capture, "-z", "flowscope,sessions").stdout
+        rows = [line for line in text.splitlines() if re.match(r" *\d+ +\d+\.\d+ ", line)]
+        results.check(rows and all(expected in row and other not in row for row in rows),
+                      "one side (%s): the rows are\n%s" % (side, text))
+
+
 def main():
     results = support.Results()
     with support.Tshark() as tshark:
         check_passes(tshark, results)
         check_wireshark(tshark, results)
         check_table(tshark, results)
+        check_one_side(tshark, results)
         count = 0
         for name in sorted(os.listdir(RECORDED)):
             if name.endswith(".pcapng"):

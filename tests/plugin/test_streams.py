@@ -203,6 +203,52 @@ def check_gaps(tshark, results):
     results.check(len(frames) == 1, "the expert info is in frames %s" % frames)
 
 
+def check_gap_sides(tshark, results):
+    """A frame that gives up bytes of the other side says how many, and whose."""
+    capture = tshark.readable(os.path.join(support.ROOT, "pcaps", "generated", "tcp-lost-and-acknowledged.pcap"))
+    fields = ("frame.number", "flowscope.side", "flowscope.gap", "flowscope.gap_side", "flowscope.anomaly")
+    for passes in ((), ("-2",)):
+        lines = tshark.run("-r", capture, *passes, "-Y", "flowscope.gap || flowscope.expert.gap", "-T", "fields",
+                           *(word for field in fields for word in ("-e", field))).stdout
+        results.check(lines == "6\t0\t1000\t0\t\n8\t1\t1000\t0\tgap\n", "%s: the gaps are\n%s" % (passes, lines))
+
+
+def check_links(tshark, results):
+    """A frame that is named as repeated brought the first byte; one that is named for a hole came after bytes that were
+    missing. By Wireshark's own sequence numbers."""
+    repeated = filling = 0
+    for name in sorted(name for name in os.listdir(RECORDED) if name.endswith(".pcapng")):
+        capture = tshark.readable(os.path.join(RECORDED, name))
+        fields = ("frame.number", "tcp.stream", "tcp.srcport", "tcp.seq", "tcp.len", "flowscope.retransmission_of",
+                  "flowscope.out_of_order_after")
+        lines = tshark.run("-r", capture, "-Y", "tcp && !icmp", "-T", "fields",
+                           *(word for field in fields for word in ("-e", field))).stdout.splitlines()
+        frames = {}
+        for line in lines:
+            number, stream, port, seq, length, repeats, hole = line.split("\t")
+            where = "%s: frame %s " % (name, number)
+            if "," in stream:
+                continue # a tunnel
+            start = int(seq)
+            frames[number] = (stream, port), start, start + int(length)
+            if repeats:
+                side, from_, to = frames[repeats]
+                repeated += 1
+                results.check(side == frames[number][0] and from_ <= start < to, where + "does not repeat " + repeats)
+            if hole:
+                side, from_, to = frames[hole]
+                filling += 1
+                before = [frame for frame in frames if frame != number and frames[frame][0] == side and
+                          frames[frame][1] < from_ <= frames[frame][2]]
+                results.check(side == frames[number][0] and from_ > start, where + "fills no hole before " + hole)
+                results.check(not before or min(map(int, before)) > int(hole), where + "the hole was shown before " + hole)
+        if name == "loss.pcapng":
+            lines = tshark.run("-r", capture, "-Y", "frame.number == 72", "-T", "fields", "-e", "flowscope.segment", "-e",
+                               "flowscope.retransmission_of", "-e", "flowscope.out_of_order_after").stdout
+            results.check(lines == "fast-retransmission\t\t38\n", "loss.pcapng: frame 72 is " + lines)
+    results.check(repeated > 0 and filling > 0, "%d links to repeated frames, %d to holes" % (repeated, filling))
+
+
 def check_choice(tshark, results):
     """A filter chooses flows, and only their files stay."""
     capture = tshark.readable(os.path.join(RECORDED, "http.pcapng"))
@@ -264,6 +310,8 @@ def main():
     with support.Tshark() as tshark:
         check_recorded(tshark, results)
         check_gaps(tshark, results)
+        check_gap_sides(tshark, results)
+        check_links(tshark, results)
         check_choice(tshark, results)
         check_overlaps(tshark, results)
         check_errors(tshark, results)

@@ -29,7 +29,7 @@ enum {
     FS_HTTP_METHOD_MAX = 32,          /**< longer ones are not methods */
     FS_HTTP_TARGET_MAX = 2048,        /**< kept of a request target; of Referer and Location likewise */
     FS_HTTP_REQUESTS_MAX = 1024,      /**< requests that wait for their responses; later ones are only counted */
-    FS_HTTP_REQUEST_TEXT_MAX = 65536, /**< bytes of method, host and target kept of all of them */
+    FS_HTTP_REQUEST_TEXT_MAX = 65536, /**< bytes of their texts kept of all of them */
     FS_HTTP_SEARCH_MAX = 1048576,     /**< bytes, of both sides, looked through before it is not HTTP */
     FS_HTTP_MEMORY_MAX = 262144       /**< bytes allocated for a flow */
 };
@@ -97,12 +97,12 @@ struct fs_http_message {
     /** Of the request; in a response too, if its request was seen. `host` is the Host header's value, `target` what
      * stands in the request line: a path, or a whole URI to a proxy, or host:port of a CONNECT. */
     struct fs_http_text method, target, host;
+    struct fs_http_text user_agent;      /**< likewise of the request; at most 512 bytes; of the first such header */
+    struct fs_http_text referer;         /**< likewise */
     struct fs_http_text reason;          /**< responses; at most 128 bytes */
     struct fs_http_text content_type;    /**< at most 256 bytes; this and all that follow: of the first such header */
     struct fs_http_text transfer_coding; /**< at most 128 bytes */
     struct fs_http_text upgrade;         /**< at most 64 bytes */
-    struct fs_http_text user_agent;      /**< requests; at most 512 bytes */
-    struct fs_http_text referer;         /**< requests */
     struct fs_http_text server;          /**< responses; at most 256 bytes */
     struct fs_http_text location;        /**< responses */
     uint64_t content_length;             /**< as declared; FS_HTTP_NO_LENGTH if it was not, or not readable */

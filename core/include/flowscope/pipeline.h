@@ -14,10 +14,9 @@
  * its datagrams; of a fragmented datagram it sees the first fragment. A packet's messages come before its packet event,
  * and all of a flow's before its ended event. Only packets of the flow let its parser's time pass.
  *
- * A capture of a mirror port holds packets twice. If `duplicates` asks for it, each raw frame is shown to
- * fs_pipeline_duplicate() before its descriptors are run, and what it finds is either marked, that is counted in flows
- * without being taken for a retransmission, or left out of them (docs/duplicates.md). A frame that is a copy is one
- * with all its descriptors, carriers included.
+ * A capture of a mirror port holds packets twice. If `duplicates` asks for it, each frame is compared with those before
+ * it first, and copies are either marked, that is counted in flows without being taken for retransmissions, or left out
+ * of them (docs/duplicates.md). A frame that is a copy is one with all its descriptors, carriers included.
  *
  * Events of the tracker reach the caller's callback as without a pipeline. Inside callbacks the pipeline may be read,
  * not run.
@@ -38,6 +37,14 @@ extern "C" {
 struct fs_pipeline;
 
 enum { FS_FRAME_MAX = 64 /**< descriptors of one frame at most */ };
+
+/** A frame as it was captured, and what the comparison with those before it said. */
+struct fs_compared {
+    struct fs_dedup_frame frame; /**< in: fs_dedup_frame_set() fills it */
+    struct fs_dedup_result
+        result;     /**< out: also of frames that are kept; as without a match with FS_DUPLICATES_IGNORE */
+    bool duplicate; /**< out: run as a duplicate, marked or left out */
+};
 
 /** What becomes of copies of frames. */
 enum fs_duplicates {
@@ -96,35 +103,30 @@ struct fs_pipeline *fs_pipeline_new(const struct fs_pipeline_config *config, con
 /** Free it, without events. NULL is ignored. */
 void fs_pipeline_free(struct fs_pipeline *pipeline);
 
-/** Compare a raw frame (fs_dedup_frame_set()) with those before it; `result` is filled and may be NULL. Returns 1 if
- * the frame is a duplicate that `duplicates` asks to mark or to leave out, else 0. What it says holds for the one call
- * of fs_pipeline_frame() or fs_pipeline_reject() that comes next, which must be for the same frame; a batch forgets it.
- * Frames that are not shown are no duplicates. Returns FS_ERR_INVALID with FS_DUPLICATES_IGNORE.
- *
- * For a batch, and if the caller has a detector of its own, FS_PACKET_DUPLICATE in the descriptors says the same. */
-int fs_pipeline_duplicate(struct fs_pipeline *pipeline, const struct fs_dedup_frame *frame,
-                          struct fs_dedup_result *result);
-
 /** Run one frame: `count` descriptors, 1 to FS_FRAME_MAX, outermost first, each with its verdict in `verdicts[count]`,
  * and what it was to its stream in `segments[count]`, which may be NULL (class FS_SEGMENT_NONE where there is no
  * stream). A descriptor's parent is the one before it, unless `parents` is given: then parents[i] is the index of its
  * carrier, less than i, or -1. A quoted packet is nobody's carrier.
  *
- * A frame is a duplicate if fs_pipeline_duplicate() has just said so or if its first descriptor has
- * FS_PACKET_DUPLICATE. Left out, its verdicts are those of fs_tracker_name() with `duplicate` set: flow, side and
- * state, nothing counted. Marked, events and callbacks see a copy of its descriptors with the flag.
+ * Unless `duplicates` is FS_DUPLICATES_IGNORE, the frame is compared first: by `compared`, or, if that is NULL, by the
+ * IP packet of its innermost descriptor that is not quoted (fs_dedup_frame_set_packet(); without its bytes, not at
+ * all). It is also a duplicate if its first descriptor has FS_PACKET_DUPLICATE, set by a caller that has a detector of
+ * its own. Left out, its verdicts are those of fs_tracker_name() with `duplicate` set: flow, side and state, nothing
+ * counted. Marked, events and callbacks see a copy of its descriptors with the flag.
  *
- * Returns 0, FS_ERR_NOMEM (counted, the rest of the
- * frame was run), or FS_ERR_INVALID for a bad count or parent. */
+ * Returns 0, FS_ERR_NOMEM (counted, the rest of the frame was run), or FS_ERR_INVALID for a bad count or parent, with
+ * nothing changed. */
 int fs_pipeline_frame(struct fs_pipeline *pipeline, const struct fs_packet *packets, size_t count, const int *parents,
-                      struct fs_verdict *verdicts, struct fs_segment_verdict *segments);
+                      struct fs_compared *compared, struct fs_verdict *verdicts, struct fs_segment_verdict *segments);
 
-/** Run `count` frames of one descriptor each, with memory fetched ahead; see fs_tracker_track_batch(). */
+/** Run `count` frames of one descriptor each, with memory fetched ahead; see fs_tracker_track_batch(). `compared` has
+ * an entry for each, or is NULL. The results are those of fs_pipeline_frame(). */
 int fs_pipeline_batch(struct fs_pipeline *pipeline, const struct fs_packet *packets, size_t count,
-                      struct fs_verdict *verdicts, struct fs_segment_verdict *segments);
+                      struct fs_compared *compared, struct fs_verdict *verdicts, struct fs_segment_verdict *segments);
 
-/** Count a frame that gave no descriptor. `reject` is an enum fs_reject; others count as FS_REJECT_NONE. */
-void fs_pipeline_reject(struct fs_pipeline *pipeline, int reject, uint32_t wire_len);
+/** Count a frame that gave no descriptor, and compare it, unless `compared` is NULL: later ones may be copies of it.
+ * `reject` is an enum fs_reject; others count as FS_REJECT_NONE. */
+void fs_pipeline_reject(struct fs_pipeline *pipeline, int reject, uint32_t wire_len, struct fs_compared *compared);
 
 /** Expire what is idle at `now_ns`; for callers whose clock goes on without packets. */
 void fs_pipeline_tick(struct fs_pipeline *pipeline, uint64_t now_ns);

@@ -188,10 +188,12 @@ struct fs_stream_info {
 struct fs_segment_verdict {
     /** Stream offset of its first payload byte; UINT64_MAX if it lies before the start of the stream. */
     uint64_t offset;
-    uint64_t gap_bytes;   /**< size of the hole that it leaves before it (ahead) or that was given up by it */
-    uint32_t other_frame; /**< frame whose bytes it repeats, or that showed the hole it fills; 0 if unknown */
-    uint8_t segment;      /**< enum fs_segment_class */
-    bool gap;             /**< bytes were given up as lost */
+    uint64_t hole_bytes;     /**< ahead: the new hole that it leaves before it */
+    uint64_t gap_bytes;      /**< of its side, given up as lost with it */
+    uint64_t peer_gap_bytes; /**< of the other side, likewise; set by the pipeline, which runs both */
+    uint32_t repeats_frame;  /**< that brought its first byte before; 0: none did, or it is no longer known */
+    uint32_t hole_frame;     /**< that showed the hole in which its first new byte lies; 0: in none that was seen */
+    uint8_t segment;         /**< enum fs_segment_class */
     bool conflict;
     bool limit; /**< a cap was reached */
 };
@@ -228,11 +230,12 @@ int fs_reassembler_segment(struct fs_reassembler *reassembler, const struct fs_p
 
 /** Note a segment of the *other* side: its acknowledgement, SACK blocks and window. They tell retransmissions from
  * reordering, and acknowledged holes from late data: a hole that is acknowledged was lost to the capture, not to the
- * receiver, and is given up when data beyond it was acknowledged too. */
-void fs_reassembler_acknowledge(struct fs_reassembler *reassembler, const struct fs_packet *packet);
+ * receiver, and is given up when data beyond it was acknowledged too. Returns the bytes given up. */
+uint64_t fs_reassembler_acknowledge(struct fs_reassembler *reassembler, const struct fs_packet *packet);
 
-/** Give up holes older than the deadline at `now_ns`. Called by segment() for its own side; call it for silent ones. */
-void fs_reassembler_advance(struct fs_reassembler *reassembler, uint64_t now_ns);
+/** Give up holes older than the deadline at `now_ns`. Called by segment() for its own side; call it for silent ones.
+ * Returns the bytes given up. */
+uint64_t fs_reassembler_advance(struct fs_reassembler *reassembler, uint64_t now_ns);
 
 /** End the stream: deliver all that waits, with gaps, then the end event with `end`. Later calls are ignored. */
 void fs_reassembler_flush(struct fs_reassembler *reassembler, enum fs_stream_end end, uint64_t now_ns, uint32_t frame);

@@ -13,6 +13,8 @@
  *     ...
  *     fs_record_end(&writer, now_ns);
  *
+ * EVE is more than flows: what was said in them and what was unusual are events of their own, in between.
+ *
  * Whatever the record's texts hold, a line stays a line, its fields stay apart, and no control character comes out:
  * text is taken from the network. Nothing is allocated. A line takes 1 to 2 µs.
  */
@@ -21,6 +23,7 @@
 
 #include "flowscope/error.h"
 #include "flowscope/flow.h"
+#include "flowscope/parser.h"
 #include "flowscope/reassembler.h"
 
 #ifdef __cplusplus
@@ -31,12 +34,14 @@ extern "C" {
 #define FS_RECORD_UNSET UINT64_MAX
 
 enum {
-    FS_RECORD_PARENT_MAX = 4,       /**< carriers of one flow */
-    FS_RECORD_APPLICATION_MAX = 64, /**< bytes of the application's name that are written */
-    FS_RECORD_SUMMARY_MAX = 512,    /**< bytes of the summary that are written */
-    FS_RECORD_LINE_MAX = 8192,      /**< no line is longer, its end included */
-    FS_UID_SIZE = 1 + 17 + 1,       /**< "C", 17 characters of 0-9A-Za-z, NUL */
-    FS_ADDRESS_TEXT_SIZE = 46       /**< longest text of an address, NUL included */
+    FS_RECORD_PARENT_MAX = 4,        /**< carriers of one flow */
+    FS_RECORD_APPLICATION_MAX = 64,  /**< bytes of the application's name that are written */
+    FS_RECORD_SUMMARY_MAX = 512,     /**< bytes of the summary that are written */
+    FS_RECORD_LINE_MAX = 8192,       /**< no flow's line is longer, its end included */
+    FS_RECORD_EVENT_MAX = 32768,     /**< nor that of a message or an anomaly */
+    FS_RECORD_EVENT_TEXT_MAX = 1024, /**< bytes of a text in a message that are written at most */
+    FS_UID_SIZE = 1 + 17 + 1,        /**< "C", 17 characters of 0-9A-Za-z, NUL */
+    FS_ADDRESS_TEXT_SIZE = 46        /**< longest text of an address, NUL included */
 };
 
 /** What other stages know of one side; FS_RECORD_UNSET where they did not run. */
@@ -67,9 +72,17 @@ struct fs_record_flow {
     const char *summary;        /**< what the session was about, one line; NULL if unknown */
 };
 
+/** What is unusual about a packet of a flow. */
+struct fs_record_anomaly {
+    unsigned anomaly; /**< one bit of enum fs_anomaly */
+    enum fs_side side;
+    uint64_t time_ns;
+    uint32_t frame; /**< 0 if unknown */
+};
+
 enum fs_record_format {
     FS_RECORD_CSV = 0, /**< RFC 4180, with a header line */
-    FS_RECORD_EVE,     /**< Suricata's EVE, JSON lines, event_type "flow" */
+    FS_RECORD_EVE,     /**< Suricata's EVE, JSON lines: event_type flow, http, tls, dns, anomaly */
     FS_RECORD_ZEEK,    /**< Zeek's conn.log, tab-separated, with its header */
     FS_RECORD_FORMAT_COUNT
 };
@@ -92,6 +105,7 @@ struct fs_record_options {
 struct fs_record_writer {
     struct fs_record_options options;
     uint64_t written; /**< records */
+    uint64_t events;  /**< messages and anomalies */
     uint64_t skipped; /**< records that the format cannot express, see fs_record_write() */
     bool failed;      /**< the sink has failed: nothing more is written */
 };
@@ -122,6 +136,20 @@ int fs_record_begin(struct fs_record_writer *writer, const struct fs_record_opti
  * Returns 0, or FS_ERR_WRITE the first time that the sink fails; from then on nothing is written and the result is 0.
  */
 int fs_record_write(struct fs_record_writer *writer, const struct fs_record_flow *record);
+
+/** Whether the format has lines for messages and anomalies: EVE does. */
+bool fs_record_has_events(enum fs_record_format format);
+
+/** Write an event for a message of HTTP, TLS or DNS that a flow's parser reported, as Suricata has them: an HTTP
+ * response, or request that got none; a TLS ServerHello, or ClientHello that got none; each DNS query and response but
+ * for multicast ones. Nothing is written of other messages, nor in other formats. Of `record` are used the flow's
+ * identity, VLAN and first parent. Returns as fs_record_write(). */
+int fs_record_write_message(struct fs_record_writer *writer, const struct fs_record_flow *record,
+                            const struct fs_message *message);
+
+/** Write an event for an anomaly; likewise. */
+int fs_record_write_anomaly(struct fs_record_writer *writer, const struct fs_record_flow *record,
+                            const struct fs_record_anomaly *anomaly);
 
 /** End: writes Zeek's #close line with this time; for the others nothing. Returns as fs_record_write(). */
 int fs_record_end(struct fs_record_writer *writer, uint64_t close_ns);

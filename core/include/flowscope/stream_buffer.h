@@ -98,6 +98,10 @@ struct fs_stream_span fs_stream_buffer_peek(const struct fs_stream_buffer *buffe
 /** Give up the first `length` bytes of the first span, or all of it if it is shorter. Returns how many. */
 uint64_t fs_stream_buffer_consume(struct fs_stream_buffer *buffer, uint64_t length);
 
+/** Bytes that are kept now: `buffered_bytes` alone, for consumers that wait until there is enough. Counters that were
+ * just written take their time to be read. */
+uint64_t fs_stream_buffer_level(const struct fs_stream_buffer *buffer);
+
 void fs_stream_buffer_get_info(const struct fs_stream_buffer *buffer, struct fs_stream_buffer_info *info);
 
 #ifdef __cplusplus
