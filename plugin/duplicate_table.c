@@ -167,15 +167,21 @@ static const char *write_pair(const void *data, unsigned column, char *cell) {
     return cell;
 }
 
+static bool is_same(const struct pair *a, const struct pair *b) {
+    const struct fs_dedup_pair *x = &a->places;
+    const struct fs_dedup_pair *y = &b->places;
+    return a->number == b->number && a->known == b->known && x->interface_first == y->interface_first &&
+           x->interface_copy == y->interface_copy && x->vlan_first == y->vlan_first && x->vlan_copy == y->vlan_copy &&
+           x->hops == y->hops;
+}
+
 /* With several files (tshark -M) numbers come again: they and the places tell pairs. Its index is returned. */
 static guint count_pair(GArray *pairs, uint8_t number) {
     struct pair pair = {.number = number, .count = 1};
     pair.known = fs_store_duplicate_pair(number, &pair.places);
-    pair.places.count = 0;
     for (guint i = 0; i < pairs->len; i++) {
         struct pair *other = &g_array_index(pairs, struct pair, i);
-        if (other->number != pair.number || other->known != pair.known ||
-            memcmp(&other->places, &pair.places, sizeof pair.places) != 0)
+        if (!is_same(other, &pair))
             continue;
         other->count++;
         return i;

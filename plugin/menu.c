@@ -96,21 +96,38 @@ static void filter_sessions(ext_menubar_gui_type gui _U_, void *object _U_, void
         apply_filter("flowscope.flow == %u && flowscope.session.message", record->flow);
 }
 
+/* A number of a flow at `*at`, which moves behind it. */
+static bool take_number(const char **at, uint32_t *number) {
+    char *end;
+    if (!g_ascii_isdigit(**at))
+        return false;
+    uint64_t value = g_ascii_strtoull(*at, &end, 10);
+    *at = end;
+    *number = (uint32_t)value;
+    return value <= UINT32_MAX;
+}
+
+/* "7" or "12-15", as a member of a set. */
+static bool add_word(GString *set, const char *word) {
+    uint32_t from, to;
+    if (!take_number(&word, &from))
+        return false;
+    g_string_append_printf(set, "%s%u", set->len ? ", " : "", from);
+    if (*word == '\0')
+        return true;
+    if (*word++ != '-' || !take_number(&word, &to) || to < from)
+        return false;
+    g_string_append_printf(set, "..%u", to);
+    return *word == '\0';
+}
+
 /* "3, 7, 12-15" as the members of a set; NULL if it is something else. */
 static char *set_of(const char *text) {
     GString *set = g_string_new(NULL);
     char **words = g_strsplit_set(text, ", ;\t", -1);
     bool good = true;
-    for (char **word = words; *word && good; word++) {
-        unsigned from, to;
-        char rest;
-        if (!**word)
-            continue;
-        int found = sscanf(*word, "%9u-%9u%c", &from, &to, &rest);
-        good = (found == 1 && strspn(*word, "0123456789") == strlen(*word)) || (found == 2 && from <= to);
-        if (good)
-            g_string_append_printf(set, found == 2 ? "%s%u..%u" : "%s%u", set->len ? ", " : "", from, to);
-    }
+    for (char **word = words; *word && good; word++)
+        good = **word == '\0' || add_word(set, *word);
     g_strfreev(words);
     return g_string_free(set, !good || !set->len);
 }

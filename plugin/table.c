@@ -175,9 +175,10 @@ static stat_tap_table_item *columns_of(const struct fs_table *table) {
         enum fs_column_kind kind = table->columns[c].kind;
         columns[c].type = kind == FS_COLUMN_COUNT ? TABLE_ITEM_UINT : TABLE_ITEM_STRING;
         columns[c].align = kind == FS_COLUMN_TEXT ? TAP_ALIGN_LEFT : TAP_ALIGN_RIGHT;
-        /* The mark of the order hides the first letters of a narrow column. */
-        columns[c].column_name = c == 0 && kind == FS_COLUMN_COUNT ? g_strconcat("    ", table->columns[c].title, NULL)
-                                                                   : table->columns[c].title;
+        /* The mark of the order hides the first letters of a narrow column, and the width is that of the first rows. */
+        columns[c].column_name = c == 0 && kind == FS_COLUMN_COUNT
+                                     ? g_strconcat("        ", table->columns[c].title, NULL)
+                                     : table->columns[c].title;
         columns[c].field_format = kind == FS_COLUMN_COUNT ? "%u" : "%s";
     }
     return columns;
