@@ -10,6 +10,7 @@ extern "C" {
 }
 
 #include <cstring>
+#include <vector>
 
 namespace {
 
@@ -31,6 +32,27 @@ void bare(benchmark::State &state, size_t size) {
 }
 BENCHMARK_CAPTURE(bare, xxh3_64, 64)->Name("bare/xxh3_64");
 BENCHMARK_CAPTURE(bare, xxh3_1500, 1500)->Name("bare/xxh3_1500");
+
+/* What no detector does without: for each frame one place of an index, anywhere in it, is read and written (16 bytes a
+ * frame of the window, as ours has), and so is the next of the records (40 bytes), which lie in a ring. */
+void one_place(benchmark::State &state) {
+    const auto window = static_cast<uint64_t>(state.range(0));
+    struct Record {
+        uint64_t words[5];
+    };
+    std::vector<uint32_t> index(window * 4, 0);
+    std::vector<Record> records(window);
+    uint64_t n = 0;
+    for (auto _ : state) {
+        const uint64_t hash = ++n * 0x9e3779b97f4a7c15;
+        uint32_t &place = index[(hash ^ hash >> 29) * 0xbf58476d1ce4e5b9 >> 32 & (window * 4 - 1)];
+        records[n & (window - 1)].words[0] += place;
+        place = static_cast<uint32_t>(n);
+        benchmark::ClobberMemory();
+    }
+    frames::count_packets(state, state.iterations());
+}
+BENCHMARK(one_place)->Name("bare/one_place_of_an_index")->Arg(256)->Arg(4096)->Arg(65536)->Arg(1 << 20)->Arg(1 << 22);
 
 struct Detector {
     fs_dedup *dedup;
@@ -88,6 +110,37 @@ void plain(benchmark::State &state, size_t size, bool unique) {
 BENCHMARK_CAPTURE(plain, u64, 64, true)->Name("dedup/unique_64")->WINDOWS;
 BENCHMARK_CAPTURE(plain, u1500, 1500, true)->Name("dedup/unique_1500")->WINDOWS;
 BENCHMARK_CAPTURE(plain, d1500, 1500, false)->Name("dedup/duplicate_1500")->WINDOWS;
+
+/* The same, 32 frames a call: each has bytes of its own. */
+void batched(benchmark::State &state, size_t size) {
+    constexpr size_t BATCH = 32;
+    std::vector<Bytes> bytes(BATCH, Bytes(size, 0));
+    std::vector<fs_dedup_frame> views;
+    for (const Bytes &one : bytes)
+        views.push_back(view(one));
+    std::vector<fs_dedup_result> results(BATCH);
+    const Detector detector(static_cast<uint32_t>(state.range(0)));
+    uint64_t n = 0;
+    auto check = [&] {
+        for (size_t i = 0; i < BATCH; i++) {
+            n++;
+            memcpy(bytes[i].data(), &n, sizeof n);
+            views[i].frame = static_cast<uint32_t>(n);
+        }
+        fs_dedup_check_batch(detector.dedup, views.data(), BATCH, results.data());
+        benchmark::DoNotOptimize(results.data());
+    };
+    while (n <= static_cast<uint64_t>(state.range(0))) /* until places are used again */
+        check();
+    int64_t checked = 0;
+    for (auto _ : state) {
+        check();
+        checked += BATCH;
+    }
+    frames::count_packets(state, checked);
+}
+BENCHMARK_CAPTURE(batched, u64, 64)->Name("dedup/unique_64_batched")->WINDOWS;
+BENCHMARK_CAPTURE(batched, u1500, 1500)->Name("dedup/unique_1500_batched")->WINDOWS;
 
 /* TCP over IPv4 with identifications that advance: evidence is kept and looked at. */
 void packets(benchmark::State &state, size_t size, fs_dedup_mode mode, bool unique, uint64_t compare) {

@@ -7,7 +7,8 @@
 Merges the captures of the folder (default: those beside the checkout), as often as it takes to have enough packets, and
 runs the two commands in turn. Prints CPU time and peak memory of each pair and the medians of their ratios; exits with
 1 if a median is past its limit. The other rows are for information: -z conv,tcp with the plugin loaded, which is what
-it costs those who do not ask for it, and -z flowscope,flows. The baseline has no plugin.
+it costs those who do not ask for it, and -z flowscope,flows. The baseline has no plugin. What exporting records adds to
+flowscope,stats has the same limit; but eve also says what the parsers find, so that it costs what they do.
 """
 import argparse
 import os
@@ -53,30 +54,32 @@ def merge(folder, wanted, target):
     return packets_of(target)
 
 
-def measure(tshark, capture, tap):
+def measure(tshark, capture, *taps):
     """CPU seconds and peak memory in KiB of one run."""
     out = open(os.devnull, "w", encoding="ascii")
-    process = subprocess.Popen(tshark.command("-q", "-r", capture, "-z", tap), stdin=subprocess.DEVNULL, stdout=out,
+    arguments = [word for tap in taps for word in ("-z", tap)]
+    process = subprocess.Popen(tshark.command("-q", "-r", capture, *arguments), stdin=subprocess.DEVNULL, stdout=out,
                                stderr=subprocess.DEVNULL, env=tshark.environment, cwd=tshark.folder,
                                preexec_fn=tshark.drop)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        sys.exit("tshark -z %s returned %d" % (tap, process.returncode))
+        sys.exit("tshark %s returned %d" % (" ".join(arguments), process.returncode))
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss
 
 
-def compare(plain, plugin, capture, tap, pairs):
-    """Medians of CPU time and of memory, over those of conv,tcp without the plugin."""
+def compare(base, this, capture, pairs):
+    """Medians of CPU time and of memory of one (tshark, taps) over another."""
     cpu, memory = [], []
-    print("%-20s %10s %10s %8s %12s %12s %8s" % (tap, "base [s]", "this [s]", "ratio", "base [KiB]", "this [KiB]",
+    name = " ".join(this[1:])
+    print("%-20s %10s %10s %8s %12s %12s %8s" % (name, "base [s]", "this [s]", "ratio", "base [KiB]", "this [KiB]",
                                                  "ratio"))
     for _ in range(pairs):
-        base, base_memory = measure(plain, capture, "conv,tcp")
-        this, this_memory = measure(plugin, capture, tap)
-        cpu.append(this / base)
+        base_cpu, base_memory = measure(base[0], capture, *base[1:])
+        this_cpu, this_memory = measure(this[0], capture, *this[1:])
+        cpu.append(this_cpu / base_cpu)
         memory.append(this_memory / base_memory)
-        print("%-20s %10.2f %10.2f %8.3f %12d %12d %8.3f" % ("", base, this, cpu[-1], base_memory, this_memory,
+        print("%-20s %10.2f %10.2f %8.3f %12d %12d %8.3f" % ("", base_cpu, this_cpu, cpu[-1], base_memory, this_memory,
                                                              memory[-1]), flush=True)
     print("%-20s %10s %10s %8.3f %12s %12s %8.3f" % ("median", "", "", statistics.median(cpu), "", "",
                                                      statistics.median(memory)))
@@ -96,6 +99,7 @@ def main():
     parser.add_argument("captures", nargs="?", default=support.captures_folder())
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--others", type=int, default=3, metavar="PAIRS", help="of the rows without a limit")
+    parser.add_argument("--exports", type=int, default=3, metavar="PAIRS", help="of exporting, over flowscope,stats")
     parser.add_argument("--cpu", type=float, default=1.03)
     parser.add_argument("--memory", type=float, default=1.05)
     parser.add_argument("--packets", type=int, default=400000)
@@ -110,10 +114,13 @@ def main():
         if os.path.isdir(capture):
             capture = os.path.join(folder, "merged.pcapng")
             print("%d packets" % merge(options.captures, options.packets, capture))
-        cpu, memory = compare(plain, plugin, capture, "flowscope,stats", options.pairs)
+        base, stats = (plain, "conv,tcp"), (plugin, "flowscope,stats")
+        cpu, memory = compare(base, stats, capture, options.pairs)
         for tap in ("conv,tcp", "flowscope,flows"):
-            compare(plain, plugin, capture, tap, options.others)
-    return 1 if cpu > options.cpu or memory > options.memory else 0
+            compare(base, (plugin, tap), capture, options.others)
+        exports = [compare(stats, (*stats, "flowscope,export,%s,/dev/null" % form), capture, options.exports)[0]
+                   for form in ("csv", "zeek", "eve") if options.exports]
+    return 1 if cpu > options.cpu or memory > options.memory or any(ratio > options.cpu for ratio in exports[:2]) else 0
 
 
 if __name__ == "__main__":

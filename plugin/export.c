@@ -31,7 +31,11 @@
 #define O_CLOEXEC 0
 #endif
 
-enum { BUFFER = 65536, KEEP_US = 1000000 /* a line waits no longer, if another follows */ };
+enum {
+    BUFFER = 65536,
+    KEEP_US = 1000000,           /* a line waits no longer, if another follows */
+    HELD_MAX = 64 * 1024 * 1024, /* bytes of events that wait for the filter */
+};
 
 _Static_assert((int)BUFFER >= (int)FS_RECORD_LINE_MAX && (int)BUFFER >= (int)FS_RECORD_EVENT_MAX,
                "room for every line");
@@ -59,6 +63,8 @@ struct export {
     struct fs_record_writer holder; /* of events that wait */
     GHashTable *held;               /* GString, whole lines, by id of a flow that was not chosen so far */
     GString *holding;               /* one of these: where the holder writes */
+    size_t held_bytes;
+    uint64_t held_lost; /* events that found no room */
 };
 
 static GPtrArray *exports; /* in the order of the command line */
@@ -147,6 +153,11 @@ static int take_line(const char *bytes, size_t length, void *user) {
 
 static int hold_line(const char *bytes, size_t length, void *user) {
     struct export *export = user;
+    if (export->held_bytes + length > HELD_MAX) {
+        export->held_lost++;
+        return 0;
+    }
+    export->held_bytes += length;
     g_string_append_len(export->holding, bytes, (gssize)length);
     return 0;
 }
@@ -177,6 +188,14 @@ static void free_text(void *text) {
     g_string_free(text, TRUE);
 }
 
+static void forget_held(struct export *export, uint32_t id) {
+    const GString *text = g_hash_table_lookup(export->held, GUINT_TO_POINTER(id));
+    if (!text)
+        return;
+    export->held_bytes -= text->len;
+    g_hash_table_remove(export->held, GUINT_TO_POINTER(id));
+}
+
 /* The flow's events that waited. */
 static void release(struct export *export, uint32_t id) {
     GString *text = g_hash_table_lookup(export->held, GUINT_TO_POINTER(id));
@@ -188,7 +207,7 @@ static void release(struct export *export, uint32_t id) {
         export->writer.events++;
         line += length;
     }
-    g_hash_table_remove(export->held, GUINT_TO_POINTER(id));
+    forget_held(export, id);
 }
 
 /* The writer for an event of this flow. */
@@ -263,7 +282,7 @@ static void decide_one(struct export *export, const struct undecided *flow) {
     struct fs_flow_facts facts;
     struct fs_record_flow record;
     if (!is_chosen(export, flow->id)) {
-        g_hash_table_remove(export->held, GUINT_TO_POINTER(flow->id));
+        forget_held(export, flow->id);
         return;
     }
     fs_unpack(flow->packed, &facts);
@@ -330,6 +349,7 @@ void fs_export_keep(void) {
         decide(export, export->waiting->len);
         g_array_set_size(export->chosen, 0);
         g_hash_table_remove_all(export->held);
+        export->held_bytes = 0;
     }
 }
 
@@ -364,6 +384,11 @@ static void text_draw(void *data) {
     fs_export_keep();
     if (export->done)
         return;
+    if (export->held_lost)
+        fprintf(stderr,
+                "tshark: -z flowscope,export: %s lacks up to %" PRIu64 " messages and anomalies: more than %d MiB of "
+                "them waited for the filter to choose their flows\n",
+                export->standard ? "standard output" : export->path, export->held_lost, HELD_MAX / 1024 / 1024);
     begin(export);
     (void)fs_record_end(&export->writer, latest_ns);
     export->done = true;

@@ -54,6 +54,8 @@ TARGETS = [
     against_crate("extractor, TCP", "extractor/five_tuple_ipv4_tcp", 15),
     against_crate("extractor, UDP", "extractor/five_tuple_ipv4_udp", 15),
     against_crate("tracker, one flow", "tracker/monoflow", 10),
+    Target("tracker, one flow, over a bare parse and one cached probe", "tracker/monoflow",
+           "bare/parse_ipv4_tcp_and_probe", 2.5, cost=True),
     against_crate("tracker, 10 flows", "tracker/n_flows/10", 10),
     against_crate("tracker, 100 flows", "tracker/n_flows/100", 10),
     against_crate("tracker, 1,000 flows", "tracker/n_flows/1000", 10),

@@ -33,7 +33,20 @@ static inline void fs__put_be64(uint8_t *p, uint64_t value) {
     memcpy(p, &value, sizeof value);
 }
 
+/* Four bytes, and as many zeros after them, in one write. */
+static inline void fs__put_first_half(uint8_t *p, const uint8_t *half) {
+    uint32_t value;
+    memcpy(&value, half, sizeof value);
+    uint64_t word = value;
+    memcpy(p, &word, sizeof word);
+}
+
 #else
+
+static inline void fs__put_first_half(uint8_t *p, const uint8_t *half) {
+    memcpy(p, half, 4);
+    memset(p + 4, 0, 4);
+}
 
 static inline uint16_t fs__be16(const uint8_t *p) {
     return (uint16_t)(p[0] << 8 | p[1]);

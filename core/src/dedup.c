@@ -7,6 +7,7 @@
 #include "dedup_index.h"
 #include "dedup_internal.h"
 #include "dedup_sender.h"
+#include "hints.h"
 
 #include <string.h>
 
@@ -211,7 +212,8 @@ void fs_dedup_frame_set_packet(struct fs_dedup_frame *out, const struct fs_packe
                                    .time_ns = packet->time_ns};
 }
 
-static void make_candidate(struct fs_dedup *dedup, struct candidate *candidate, const struct fs_dedup_frame *frame) {
+static FS__INLINE void make_candidate(struct fs_dedup *dedup, struct candidate *candidate,
+                                      const struct fs_dedup_frame *frame) {
     candidate->frame = frame;
     candidate->forms = WITH(FS_DEDUP_EXACT);
     candidate->hash[FS_DEDUP_EXACT] = fs__dedup_hash_frame(&dedup->hasher, frame) & dedup->hash_mask;
@@ -244,7 +246,7 @@ static uint32_t *before(const struct fs_dedup *dedup, int mode, uint32_t place) 
 }
 
 /* The latest of the last `capacity` frames with the hash: what leads to it, or NULL. */
-static uint32_t *find(const struct fs_dedup *dedup, int mode, uint64_t hash) {
+static FS__INLINE uint32_t *find(const struct fs_dedup *dedup, int mode, uint64_t hash) {
     uint32_t number = (uint32_t)dedup->count + 1;
     uint32_t limit = dedup->count < dedup->config.capacity ? (uint32_t)dedup->count : dedup->config.capacity;
     uint32_t age = 0;
@@ -290,7 +292,7 @@ static void forget(struct fs_dedup *dedup, uint32_t place, uint64_t now_ns) {
     dedup->stats.evictions_in_window += distance(now_ns, dedup->recents[place].time_ns) <= longest;
 }
 
-static void remember(struct fs_dedup *dedup, const struct candidate *candidate, uint32_t original) {
+static FS__INLINE void remember(struct fs_dedup *dedup, const struct candidate *candidate, uint32_t original) {
     const struct fs_dedup_frame *frame = candidate->frame;
     uint32_t number = (uint32_t)++dedup->count;
     uint32_t place = number & (dedup->places - 1);
@@ -470,30 +472,84 @@ static void note_clock(struct fs_dedup *dedup, uint64_t time_ns) {
     dedup->last_ns = time_ns;
 }
 
-enum fs_dedup_verdict fs_dedup_check(struct fs_dedup *dedup, const struct fs_dedup_frame *frame,
-                                     struct fs_dedup_result *result) {
-    struct candidate candidate;
+static FS__INLINE void check(struct fs_dedup *dedup, struct candidate *candidate, struct fs_dedup_result *result) {
+    const struct fs_dedup_frame *frame = candidate->frame;
     *result = (struct fs_dedup_result){.hops = FS_DEDUP_NO_HOPS};
     dedup->stats.frames++;
-    make_candidate(dedup, &candidate, frame);
     note_clock(dedup, frame->time_ns);
     uint32_t original = frame->frame;
     for (int mode = 0; mode <= (int)dedup->config.mode; mode++) {
-        uint32_t *link = candidate.forms & WITH(mode) ? find(dedup, mode, candidate.hash[mode]) : NULL;
+        uint32_t *link = candidate->forms & WITH(mode) ? find(dedup, mode, candidate->hash[mode]) : NULL;
         if (!link)
             continue;
         uint32_t place = *link & (dedup->places - 1);
-        if (!result->verdict && judge(dedup, &candidate, mode, place, result)) {
+        if (!result->verdict && judge(dedup, candidate, mode, place, result)) {
             original = result->original;
             if (result->mode != FS_DEDUP_EXACT)
-                candidate.facts.sent_dont_fragment = dedup->packets[place].facts.sent_dont_fragment;
-            count_duplicate(dedup, &candidate, place, result);
+                candidate->facts.sent_dont_fragment = dedup->packets[place].facts.sent_dont_fragment;
+            count_duplicate(dedup, candidate, place, result);
         }
         /* This frame takes its place, so that equal frames make no chain longer. */
         *link = *before(dedup, mode, place);
     }
-    remember(dedup, &candidate, original);
-    if (!result->verdict && candidate.view.ip)
-        fs__senders_note(&dedup->senders, &dedup->hasher, &candidate.view, frame->time_ns);
+    remember(dedup, candidate, original);
+    if (!result->verdict && candidate->view.ip)
+        fs__senders_note(&dedup->senders, &dedup->hasher, &candidate->view, frame->time_ns);
+}
+
+enum fs_dedup_verdict fs_dedup_check(struct fs_dedup *dedup, const struct fs_dedup_frame *frame,
+                                     struct fs_dedup_result *result) {
+    struct candidate candidate;
+    make_candidate(dedup, &candidate, frame);
+    check(dedup, &candidate, result);
     return (enum fs_dedup_verdict)result->verdict;
+}
+
+/* ---- batches ---- */
+
+enum { GROUP = 16 };
+
+static FS__INLINE void prefetch_heads(const struct fs_dedup *dedup, const struct candidate *candidate) {
+    for (int mode = 0; mode <= (int)dedup->config.mode; mode++) {
+        if (candidate->forms & WITH(mode))
+            FS__PREFETCH(fs__index_head(&dedup->index[mode], candidate->hash[mode]));
+    }
+}
+
+/* Of the chains, whose first frame is mostly the only one. */
+static FS__INLINE void prefetch_frames(const struct fs_dedup *dedup, const struct candidate *candidate) {
+    uint32_t number = (uint32_t)dedup->count + 1;
+    for (int mode = 0; mode <= (int)dedup->config.mode; mode++) {
+        if (!(candidate->forms & WITH(mode)))
+            continue;
+        uint32_t head = *fs__index_head(&dedup->index[mode], candidate->hash[mode]);
+        if (number - head - 1 >= dedup->config.capacity)
+            continue;
+        uint32_t place = head & (dedup->places - 1);
+        FS__PREFETCH(&dedup->recents[place]);
+        if (dedup->packets)
+            FS__PREFETCH(&dedup->packets[place]);
+    }
+}
+
+/* Each round asks for what the next one reads. What a frame is made into does not depend on those before it. */
+static void check_group(struct fs_dedup *dedup, const struct fs_dedup_frame *frames, size_t count,
+                        struct fs_dedup_result *results) {
+    struct candidate candidates[GROUP];
+    for (size_t i = 0; i < count; i++) {
+        make_candidate(dedup, &candidates[i], &frames[i]);
+        prefetch_heads(dedup, &candidates[i]);
+    }
+    for (size_t i = 0; i < count; i++)
+        prefetch_frames(dedup, &candidates[i]);
+    for (size_t i = 0; i < count; i++)
+        check(dedup, &candidates[i], &results[i]);
+}
+
+void fs_dedup_check_batch(struct fs_dedup *dedup, const struct fs_dedup_frame *frames, size_t count,
+                          struct fs_dedup_result *results) {
+    for (size_t done = 0; done < count; done += GROUP) {
+        size_t left = count - done;
+        check_group(dedup, frames + done, left < GROUP ? left : GROUP, results + done);
+    }
 }

@@ -2,6 +2,8 @@
 #include "flowscope/extract.h"
 
 #include "extract_internal.h"
+#include "hints.h"
+#include "key_internal.h"
 #include "packet_internal.h"
 
 #include <string.h>
@@ -95,10 +97,10 @@ static uint32_t domain_of(const struct fs__walk *walk) {
 
 /* Which way a packet goes is as good as random, so the two functions that put its endpoints in order have no branch
  * that depends on it: a third of the time that a plain packet takes. */
-static inline bool order_ipv4(struct fs_key *key, const uint8_t *source, const uint8_t *destination,
-                              uint16_t source_port, uint16_t destination_port, bool keep) {
-    uint64_t a = (uint64_t)fs__be32(source) << 16 | source_port;
-    uint64_t b = (uint64_t)fs__be32(destination) << 16 | destination_port;
+static inline bool order_ipv4(struct fs_key *key, const uint8_t *source, const uint8_t *destination, uint16_t *port0,
+                              uint16_t *port1, bool keep) {
+    uint64_t a = (uint64_t)fs__be32(source) << 16 | *port0;
+    uint64_t b = (uint64_t)fs__be32(destination) << 16 | *port1;
     bool reverse = (a > b) & !keep;
     uint64_t change = (a ^ b) & (0 - (uint64_t)reverse);
     a ^= change;
@@ -107,26 +109,26 @@ static inline bool order_ipv4(struct fs_key *key, const uint8_t *source, const u
     fs__put_be64(key->address[0] + 8, 0);
     fs__put_be64(key->address[1], b >> 16 << 32);
     fs__put_be64(key->address[1] + 8, 0);
-    key->port[0] = (uint16_t)a;
-    key->port[1] = (uint16_t)b;
+    *port0 = (uint16_t)a;
+    *port1 = (uint16_t)b;
     return reverse;
 }
 
-static inline bool order_ipv6(struct fs_key *key, const uint8_t *source, const uint8_t *destination,
-                              uint16_t source_port, uint16_t destination_port, bool keep) {
+static inline bool order_ipv6(struct fs_key *key, const uint8_t *source, const uint8_t *destination, uint16_t *port0,
+                              uint16_t *port1, bool keep) {
     uint64_t a0 = fs__be64(source), a1 = fs__be64(source + 8);
     uint64_t b0 = fs__be64(destination), b1 = fs__be64(destination + 8);
-    bool low = (a1 > b1) | ((a1 == b1) & (source_port > destination_port));
+    bool low = (a1 > b1) | ((a1 == b1) & (*port0 > *port1));
     bool reverse = ((a0 > b0) | ((a0 == b0) & low)) & !keep;
     uint64_t mask = 0 - (uint64_t)reverse;
     uint64_t change0 = (a0 ^ b0) & mask, change1 = (a1 ^ b1) & mask;
-    uint16_t change_port = (uint16_t)((source_port ^ destination_port) & mask);
+    uint16_t change_port = (uint16_t)((*port0 ^ *port1) & mask);
     fs__put_be64(key->address[0], a0 ^ change0);
     fs__put_be64(key->address[0] + 8, a1 ^ change1);
     fs__put_be64(key->address[1], b0 ^ change0);
     fs__put_be64(key->address[1] + 8, b1 ^ change1);
-    key->port[0] = source_port ^ change_port;
-    key->port[1] = destination_port ^ change_port;
+    *port0 ^= change_port;
+    *port1 ^= change_port;
     return reverse;
 }
 
@@ -139,13 +141,10 @@ static void set_key(const struct fs__walk *walk, struct fs_packet *packet, const
     if (!tuple)
         source_port = destination_port = 0;
     bool reverse = ip->family == FS_FAMILY_IPV4
-                       ? order_ipv4(key, ip->source, ip->destination, source_port, destination_port, keep)
-                       : order_ipv6(key, ip->source, ip->destination, source_port, destination_port, keep);
-    key->domain = domain_of(walk);
-    key->protocol = tuple ? ip->protocol : 0;
-    key->family = ip->family;
-    key->kind = (uint8_t)walk->config->key;
-    key->requester = 0;
+                       ? order_ipv4(key, ip->source, ip->destination, &source_port, &destination_port, keep)
+                       : order_ipv6(key, ip->source, ip->destination, &source_port, &destination_port, keep);
+    fs__key_put_rest(key, source_port, destination_port, domain_of(walk), tuple ? ip->protocol : 0, ip->family,
+                     (uint8_t)walk->config->key);
     packet->orientation = reverse ? FS_REVERSE : FS_FORWARD;
 }
 
@@ -847,134 +846,147 @@ void fs_extract_config_defaults(struct fs_extract_config *config) {
 
 /* Ethernet with up to two tags, an IP header with nothing unusual about it, TCP or UDP without a tunnel: most of what
  * is captured. Here it is read in one go, in half the time that the walk takes to the same result. Whatever is not of
- * that kind is left to the walk. */
-struct straight {
-    const uint8_t *data;
-    uint32_t ip, transport, end; /* offsets; `end` of the IP packet */
-    uint32_t captured;           /* bytes of the frame up to `end` that are there */
-    uint32_t flow_label;
-    uint16_t vlan[FS_VLAN_MAX];
-    uint16_t flags;
-    uint8_t family, protocol, ttl;
-};
+ * that kind is left to the walk. Lengths and places are relative to the IP header, and each field is written as soon as
+ * it is known: so few of them are alive at once that all fit into registers. */
+enum { STRAIGHT_IPV4 = 20, STRAIGHT_IPV6 = 40, STRAIGHT_LEAST = 8 };
 
-static inline bool straight_ip(struct straight *way, const struct fs_frame *frame, uint32_t wire_len) {
-    enum { LEAST = 8, IPV4 = 20, IPV6 = 40, ANY_FRAGMENT = 0x3fff, PLAIN_IPV4 = 0x45 };
-    const uint8_t *data = way->data = frame->data;
-    uint32_t at = 14;
-    if (frame->captured < at + IPV4 + LEAST)
-        return false;
-    uint16_t type = fs__be16(data + 12);
-    way->vlan[0] = way->vlan[1] = 0;
-    for (int i = 0; (type == FS__ETHERTYPE_VLAN || type == FS__ETHERTYPE_QINQ) && i < FS_VLAN_MAX; i++) {
-        way->vlan[i] = fs__be16(data + at) & 0xfff;
-        type = fs__be16(data + at + 2);
-        at += 4;
-    }
-    const uint8_t *header = data + at;
-    uint32_t length;
-    way->ip = at;
-    if (type == FS__ETHERTYPE_IPV4) {
-        if (header[0] != PLAIN_IPV4 || (fs__be16(header + 6) & ANY_FRAGMENT))
-            return false;
-        length = fs__be16(header + 2);
-        way->transport = at + IPV4;
-        way->family = FS_FAMILY_IPV4;
-        way->protocol = header[9];
-        way->ttl = header[8];
-        way->flags = 0;
-        way->flow_label = 0;
-    } else if (type == FS__ETHERTYPE_IPV6) {
-        if (header[0] >> 4 != 6)
-            return false;
-        length = IPV6 + (uint32_t)fs__be16(header + 4);
-        way->transport = at + IPV6;
-        way->family = FS_FAMILY_IPV6;
-        way->protocol = header[6];
-        way->ttl = header[7];
-        way->flags = FS_PACKET_FLOW_LABEL;
-        way->flow_label = fs__be32(header) & 0xfffff;
+/* Whether the source is the second endpoint of the key. The order is that of order_ipv4(). */
+static FS__INLINE bool straight_is_reverse_ipv4(const uint8_t *header, uint32_t ports) {
+    uint64_t there = fs__be64(header + 12);
+    uint64_t back = there << 32 | there >> 32;
+    if (FS__UNLIKELY(there == back))
+        return ports > (ports << 16 | ports >> 16);
+    return there > back;
+}
+
+static FS__INLINE bool straight_is_reverse_ipv6(const uint8_t *header, uint32_t ports) {
+    uint64_t a0 = fs__be64(header + 8), a1 = fs__be64(header + 16);
+    uint64_t b0 = fs__be64(header + 24), b1 = fs__be64(header + 32);
+    uint64_t a = a0 == b0 ? a1 : a0, b = a0 == b0 ? b1 : b0;
+    if (FS__UNLIKELY(a == b))
+        return ports > (ports << 16 | ports >> 16);
+    return a > b;
+}
+
+/* The places of the two addresses depend on the order; a branch on it would be wrong every other time. */
+static FS__INLINE void straight_key(struct fs_packet *packet, const uint8_t *header, uint32_t ports, bool keep,
+                                    enum fs_family family) {
+    struct fs_key *key = &packet->key;
+    bool is_ipv4 = family == FS_FAMILY_IPV4;
+    unsigned reverse = is_ipv4 ? straight_is_reverse_ipv4(header, ports) : straight_is_reverse_ipv6(header, ports);
+    reverse &= !keep;
+    size_t size = is_ipv4 ? 4 : 16;
+    const uint8_t *source = header + (is_ipv4 ? 12 : 8);
+    const uint8_t *first = source + reverse * size;
+    const uint8_t *second = source + size - reverse * size;
+    if (is_ipv4) {
+        fs__put_first_half(key->address[0], first);
+        fs__put_be64(key->address[0] + 8, 0);
+        fs__put_first_half(key->address[1], second);
+        fs__put_be64(key->address[1] + 8, 0);
     } else {
-        return false;
+        memcpy(key->address[0], first, 16);
+        memcpy(key->address[1], second, 16);
     }
-    way->end = at + length;
-    way->captured = frame->captured < way->end ? frame->captured : way->end;
-    way->flags |= way->captured < way->end ? FS_PACKET_TRUNCATED : 0;
-    return way->end <= wire_len && way->captured >= way->transport + LEAST;
+    unsigned shift = reverse * 16;
+    packet->orientation = (uint8_t)reverse;
+    fs__key_put_rest(key, (uint16_t)(ports >> (16 - shift)), (uint16_t)(ports >> shift), 0,
+                     is_ipv4 ? header[9] : header[6], (uint8_t)family, FS_KEY_5TUPLE);
 }
 
-/* Returns where the payload begins, or 0. */
-static inline uint32_t straight_tcp(struct straight *way, struct fs_packet *packet) {
-    uint32_t there = way->captured - way->transport;
-    if (there < FS__TCP_HEADER)
+/* Ports that clients choose lie above all of the tunnels', and most services below. */
+static FS__INLINE bool is_tunnel_port(uint32_t port) {
+    return port - PORT_GTPU <= PORT_VXLAN_LINUX - PORT_GTPU && tunnel_of_port((uint16_t)port);
+}
+
+/* `there` bytes of the IP packet are there, of `length` that it has. Returns where the payload begins, or 0; lowers
+ * `*end` to where it ends. */
+static FS__INLINE uint32_t straight_transport(struct fs_packet *packet, const uint8_t *header, uint32_t at,
+                                              uint32_t there, uint32_t *end, uint8_t protocol, uint32_t ports) {
+    const uint8_t *transport = header + at;
+    if (protocol == FS_PROTO_TCP) {
+        if (there < at + FS__TCP_HEADER)
+            return 0;
+        uint32_t length = fs__tcp_parse(&packet->tcp, transport, there - at);
+        return length && at + length <= there ? at + length : 0;
+    }
+    if (protocol != FS_PROTO_UDP || is_tunnel_port(ports >> 16) || is_tunnel_port(ports & UINT16_MAX))
         return 0;
-    uint32_t length = fs__tcp_parse(&packet->tcp, way->data + way->transport, there);
-    way->flags |= FS_PACKET_HAS_TCP;
-    return length && length <= there ? way->transport + length : 0;
+    uint32_t length = fs__be16(transport + 4);
+    if (length >= 8 && at + length < *end)
+        *end = at + length;
+    return at + 8;
 }
 
-static inline uint32_t straight_udp(const struct straight *way, uint32_t *end) {
-    const uint8_t *header = way->data + way->transport;
-    if (tunnel_of_port(fs__be16(header)) || tunnel_of_port(fs__be16(header + 2)))
-        return 0;
-    uint32_t length = fs__be16(header + 4);
-    if (length >= 8 && length < way->end - way->transport)
-        *end = way->transport + length;
-    return way->transport + 8;
-}
-
-static bool extract_straight(const struct fs_extract_config *config, const struct fs_frame *frame,
-                             struct fs_packet *packet) {
-    struct straight way;
-    if (frame->linktype != FS_LINK_ETHERNET || config->key != FS_KEY_5TUPLE || config->domain != 0)
+/* From the IP header on, `captured` bytes of `wire_len`. The family is known where this is put. */
+static FS__INLINE bool straight_ip(const struct fs_extract_config *config, const uint8_t *header, uint32_t captured,
+                                   uint32_t wire_len, struct fs_packet *packet, enum fs_family family) {
+    enum { ANY_FRAGMENT = 0x3fff, PLAIN_IPV4 = 0x45 };
+    bool is_ipv4 = family == FS_FAMILY_IPV4;
+    const uint32_t at = is_ipv4 ? STRAIGHT_IPV4 : STRAIGHT_IPV6;
+    if (captured < at + STRAIGHT_LEAST)
         return false;
-    uint32_t wire_len = frame->wire_len > frame->captured ? frame->wire_len : frame->captured;
-    if (wire_len > FS__FRAME_MAXIMUM || !straight_ip(&way, frame, wire_len))
+    if (is_ipv4 ? header[0] != PLAIN_IPV4 || (fs__be16(header + 6) & ANY_FRAGMENT) : header[0] >> 4 != 6)
         return false;
-    uint32_t payload = 0;
-    uint32_t end = way.end;
-    if (way.protocol == FS_PROTO_TCP)
-        payload = straight_tcp(&way, packet);
-    else if (way.protocol == FS_PROTO_UDP)
-        payload = straight_udp(&way, &end);
+    uint32_t length = is_ipv4 ? fs__be16(header + 2) : STRAIGHT_IPV6 + (uint32_t)fs__be16(header + 4);
+    uint32_t there = captured < length ? captured : length;
+    if (length > wire_len || there < at + STRAIGHT_LEAST)
+        return false;
+    uint8_t protocol = is_ipv4 ? header[9] : header[6];
+    uint32_t ports = fs__be32(header + at);
+    uint32_t end = length;
+    uint32_t payload = straight_transport(packet, header, at, there, &end, protocol, ports);
     if (!payload)
         return false;
-    const uint8_t *ip = way.data + way.ip;
-    const uint8_t *ports = way.data + way.transport;
-    uint16_t source_port = fs__be16(ports);
-    uint16_t destination_port = fs__be16(ports + 2);
-    packet->time_ns = frame->time_ns;
-    packet->orientation =
-        way.family == FS_FAMILY_IPV4
-            ? order_ipv4(&packet->key, ip + 12, ip + 16, source_port, destination_port, config->directional)
-            : order_ipv6(&packet->key, ip + 8, ip + 24, source_port, destination_port, config->directional);
-    packet->key.domain = 0;
-    packet->key.protocol = way.protocol;
-    packet->key.family = way.family;
-    packet->key.kind = FS_KEY_5TUPLE;
-    packet->key.requester = 0;
-    packet->frame = frame->number;
-    packet->flags = way.flags;
-    packet->ttl = way.ttl;
-    packet->wire_len = wire_len;
-    packet->ip_len = way.end - way.ip;
-    packet->payload_len = end - payload;
-    uint32_t there = way.captured > payload ? way.captured - payload : 0;
-    packet->payload_captured = there < packet->payload_len ? there : packet->payload_len;
-    packet->payload = packet->payload_captured ? way.data + payload : NULL;
-    packet->flow_label = way.flow_label;
-    packet->vlan[0] = way.vlan[0];
-    packet->vlan[1] = way.vlan[1];
-    packet->ip = ip;
-    packet->ip_captured = way.captured - way.ip;
+    packet->ip = header;
+    packet->ip_len = length;
+    packet->ip_captured = there;
+    packet->ttl = is_ipv4 ? header[8] : header[7];
+    packet->flow_label = is_ipv4 ? 0 : fs__be32(header) & 0xfffff;
+    packet->flags =
+        (uint16_t)((is_ipv4 ? 0U : FS_PACKET_FLOW_LABEL) | (protocol == FS_PROTO_TCP ? FS_PACKET_HAS_TCP : 0U) |
+                   (there < length ? FS_PACKET_TRUNCATED : 0U));
+    uint32_t payload_len = end - payload;
+    uint32_t payload_captured = there - payload < payload_len ? there - payload : payload_len;
+    packet->payload_len = payload_len;
+    packet->payload_captured = payload_captured;
+    packet->payload = payload_captured ? header + payload : NULL;
+    straight_key(packet, header, ports, config->directional, family);
     return true;
+}
+
+static FS__INLINE bool extract_straight(const struct fs_extract_config *config, const struct fs_frame *frame,
+                                        struct fs_packet *packet) {
+    enum { ETHERNET = 14, WITH_TAGS = ETHERNET + 4 * FS_VLAN_MAX };
+    uint32_t captured = frame->captured;
+    uint32_t wire_len = frame->wire_len > captured ? frame->wire_len : captured;
+    if (frame->linktype != FS_LINK_ETHERNET || config->key != FS_KEY_5TUPLE || config->domain != 0 ||
+        wire_len > FS__FRAME_MAXIMUM || captured < WITH_TAGS)
+        return false;
+    packet->time_ns = frame->time_ns;
+    packet->frame = frame->number;
+    packet->wire_len = wire_len;
+    packet->vlan[0] = packet->vlan[1] = 0;
+    uint32_t at = ETHERNET;
+    const uint8_t *header = frame->data + ETHERNET;
+    uint16_t type = fs__be16(header - 2);
+    for (int i = 0; FS__UNLIKELY(type == FS__ETHERTYPE_VLAN || type == FS__ETHERTYPE_QINQ) && i < FS_VLAN_MAX; i++) {
+        packet->vlan[i] = fs__be16(header) & 0xfff;
+        type = fs__be16(header + 2);
+        header += 4;
+        at += 4;
+    }
+    if (type == FS__ETHERTYPE_IPV4)
+        return straight_ip(config, header, captured - at, wire_len - at, packet, FS_FAMILY_IPV4);
+    if (type == FS__ETHERTYPE_IPV6)
+        return straight_ip(config, header, captured - at, wire_len - at, packet, FS_FAMILY_IPV6);
+    return false;
 }
 
 /* ---- the frame ---- */
 
-int fs_extract(const struct fs_extract_config *config, const struct fs_frame *frame, struct fs_packet *packets) {
-    if (extract_straight(config, frame, &packets[0]))
-        return 1;
+static FS__NOINLINE int extract_walking(const struct fs_extract_config *config, const struct fs_frame *frame,
+                                        struct fs_packet *packets) {
     struct fs__walk walk;
     walk.config = config;
     walk.frame = frame;
@@ -993,4 +1005,8 @@ int fs_extract(const struct fs_extract_config *config, const struct fs_frame *fr
         walk.domain = fs_domain_mix(0, FS_DOMAIN_INTERFACE, frame->interface);
     int error = fs__walk_link(&walk);
     return walk.count ? walk.count : error;
+}
+
+int fs_extract(const struct fs_extract_config *config, const struct fs_frame *frame, struct fs_packet *packets) {
+    return extract_straight(config, frame, &packets[0]) ? 1 : extract_walking(config, frame, packets);
 }

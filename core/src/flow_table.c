@@ -136,7 +136,6 @@ int fs__flow_table_init(struct fs__flow_table *table, struct fs__memory *memory,
     table->memory = memory;
     table->has_extra = has_extra;
     table->flows.item_size = sizeof(struct fs__flow);
-    table->counts.item_size = sizeof(struct fs__counts);
     table->cold.item_size = sizeof(struct fs__cold);
     table->extra.item_size = sizeof(struct fs__extra);
     table->tcp.item_size = sizeof(struct fs__tcp);
@@ -148,8 +147,7 @@ int fs__flow_table_init(struct fs__flow_table *table, struct fs__memory *memory,
 }
 
 void fs__flow_table_free(struct fs__flow_table *table) {
-    struct fs__slab *slabs[] = {&table->flows, &table->counts, &table->cold,
-                                &table->extra, &table->tcp,    &table->tcp_more};
+    struct fs__slab *slabs[] = {&table->flows, &table->cold, &table->extra, &table->tcp, &table->tcp_more};
     for (size_t i = 0; i < sizeof slabs / sizeof slabs[0]; i++)
         slab_free(slabs[i], table->memory);
     if (table->index)
@@ -160,8 +158,7 @@ void fs__flow_table_free(struct fs__flow_table *table) {
 static bool reserve_all(struct fs__flow_table *table, bool is_tcp) {
     struct fs__memory *memory = table->memory;
     if (table->free_flow == FS__NONE) {
-        if (!slab_reserve(&table->flows, memory) || !slab_reserve(&table->counts, memory) ||
-            !slab_reserve(&table->cold, memory))
+        if (!slab_reserve(&table->flows, memory) || !slab_reserve(&table->cold, memory))
             return false;
         if (table->has_extra && !slab_reserve(&table->extra, memory))
             return false;
@@ -179,7 +176,7 @@ static uint32_t take_flow_number(struct fs__flow_table *table) {
         return flow;
     }
     flow = table->flows.used++;
-    table->counts.used = table->cold.used = table->flows.used;
+    table->cold.used = table->flows.used;
     if (table->has_extra)
         table->extra.used = table->flows.used;
     return flow;
@@ -202,7 +199,6 @@ uint32_t fs__flow_table_take(struct fs__flow_table *table, bool is_tcp) {
     uint32_t number = take_flow_number(table);
     struct fs__flow *flow = fs__flow_at(table, number);
     memset(flow, 0, sizeof *flow);
-    memset(fs__counts_at(table, number), 0, sizeof(struct fs__counts));
     memset(fs__cold_at(table, number), 0, sizeof(struct fs__cold));
     if (table->has_extra)
         memset(fs__extra_at(table, number), 0, sizeof(struct fs__extra));

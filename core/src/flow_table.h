@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Storage of flows: pointer-stable slabs, addressed by flow number, and the index from key hash to number.
  *
- * A flow is in three parts, so that a packet touches the lines that it needs: `flow` (key, last time), `counts`, and
- * `cold`. TCP flows have two more, in slabs of their own. Optional features add `extra`. */
+ * A flow is in two parts, so that a packet touches the lines that it needs: `flow` (key, last time; counters), two
+ * lines side by side, and `cold`. TCP flows have two more, in slabs of their own. Optional features add `extra`. */
 #ifndef FS_FLOW_TABLE_H
 #define FS_FLOW_TABLE_H
 
@@ -23,23 +23,24 @@ enum fs__flow_bit {
     FS__CLASS_SHIFT = 5 /* three bits: enum fs_timeout_class */
 };
 
+struct fs__counts {
+    uint64_t wire[2], ip[2], payload[2];
+    uint32_t packets[2];  /* low words */
+    uint64_t id_and_high; /* id: 48 bits; above it one byte a side, packets >> 32, saturating: 2^40 packets a side */
+};
+
+enum { FS__ID_BITS = 48 };
+
 struct fs__flow {
     struct fs_key key;
     uint32_t last_frame;
     uint64_t last_ns;
     uint32_t tcp; /* number in the TCP slabs, or FS__NONE */
     uint8_t state;
-    uint8_t marks; /* enum fs_flow_mark */
-    uint8_t bits;  /* enum fs__flow_bit */
-    uint8_t reserved;
-};
-
-struct fs__counts {
-    uint64_t wire[2], ip[2], payload[2];
-    uint32_t packets[2]; /* low words */
-    uint32_t id_low;
-    uint16_t id_high;
-    uint8_t packets_high[2]; /* saturating: 2^40 packets a side */
+    uint8_t marks;  /* enum fs_flow_mark */
+    uint8_t bits;   /* enum fs__flow_bit */
+    uint8_t steady; /* fs__tcp_steady_sides(), as long as the flow is established and the event was due */
+    struct fs__counts counts;
 };
 
 struct fs__cold {
@@ -60,8 +61,7 @@ struct fs__extra {
 
 #define FS__NO_LABEL UINT32_MAX
 
-_Static_assert(sizeof(struct fs__flow) == 64, "one cache line");
-_Static_assert(sizeof(struct fs__counts) == 64, "one cache line");
+_Static_assert(offsetof(struct fs__flow, counts) == 64 && sizeof(struct fs__flow) == 128, "two cache lines");
 _Static_assert(sizeof(struct fs__cold) <= 32, "half a cache line");
 
 enum { FS__CHUNK_SHIFT = 10, FS__CHUNK = 1 << FS__CHUNK_SHIFT };
@@ -73,7 +73,7 @@ struct fs__entry {
 
 /* The index is at most 13/16 full, and at least half of that once it has grown. */
 #define FS__INDEX_BYTES (sizeof(struct fs__entry) * 32 / 13 + 1)
-#define FS__FLOW_BYTES (sizeof(struct fs__flow) + sizeof(struct fs__counts) + sizeof(struct fs__cold))
+#define FS__FLOW_BYTES (sizeof(struct fs__flow) + sizeof(struct fs__cold))
 _Static_assert(FS__FLOW_BYTES + FS__INDEX_BYTES <= 192, "cost of a flow that is not TCP");
 _Static_assert(FS__FLOW_BYTES + sizeof(struct fs__tcp) + sizeof(struct fs__tcp_more) + FS__INDEX_BYTES <= 320,
                "cost of a TCP flow");
@@ -87,7 +87,7 @@ struct fs__slab {
 
 struct fs__flow_table {
     struct fs__memory *memory;
-    struct fs__slab flows, counts, cold, extra, tcp, tcp_more;
+    struct fs__slab flows, cold, extra, tcp, tcp_more;
     bool has_extra;
     uint32_t free_flow, free_tcp; /* chains of freed numbers */
     uint32_t live;
@@ -102,10 +102,6 @@ static inline void *fs__slab_at(const struct fs__slab *slab, uint32_t number) {
 
 static inline struct fs__flow *fs__flow_at(const struct fs__flow_table *table, uint32_t flow) {
     return (struct fs__flow *)table->flows.chunks[flow >> FS__CHUNK_SHIFT] + (flow & (FS__CHUNK - 1));
-}
-
-static inline struct fs__counts *fs__counts_at(const struct fs__flow_table *table, uint32_t flow) {
-    return (struct fs__counts *)table->counts.chunks[flow >> FS__CHUNK_SHIFT] + (flow & (FS__CHUNK - 1));
 }
 
 static inline struct fs__cold *fs__cold_at(const struct fs__flow_table *table, uint32_t flow) {

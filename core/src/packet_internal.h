@@ -5,6 +5,7 @@
 
 #include "bytes.h"
 #include "flowscope/packet.h"
+#include "hints.h"
 
 enum {
     FS__TCP_HEADER = 20, /* without options */
@@ -15,10 +16,11 @@ enum {
 /* `length` bytes of options by the header, of which `captured` are there, if that is less. */
 void fs__tcp_options(struct fs_tcp *tcp, const uint8_t *options, uint32_t length, uint32_t captured);
 
-static inline uint32_t fs__tcp_parse(struct fs_tcp *tcp, const uint8_t *header, uint32_t length) {
+static FS__INLINE uint32_t fs__tcp_parse(struct fs_tcp *tcp, const uint8_t *header, uint32_t length) {
     tcp->seq = fs__be32(header + 4);
     tcp->ack = fs__be32(header + 8);
-    tcp->flags = (uint16_t)((header[12] & 1) << 8 | header[13]);
+    uint32_t length_and_flags = fs__be16(header + 12);
+    tcp->flags = length_and_flags & 0x1ff;
     tcp->window = fs__be16(header + 14);
     tcp->urgent = fs__be16(header + 18);
     tcp->mss = 0;
@@ -28,7 +30,7 @@ static inline uint32_t fs__tcp_parse(struct fs_tcp *tcp, const uint8_t *header, 
     tcp->reserved = 0;
     tcp->ts_value = 0;
     tcp->ts_echo = 0;
-    uint32_t header_length = (uint32_t)(header[12] >> 4) * 4;
+    uint32_t header_length = (length_and_flags >> 12) * 4;
     if (header_length <= FS__TCP_HEADER)
         return header_length < FS__TCP_HEADER ? 0 : header_length;
     const uint8_t *options = header + FS__TCP_HEADER;

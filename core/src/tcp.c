@@ -144,6 +144,11 @@ static uint64_t ack_position(const struct fs__tcp_side *side, const struct fs__t
     return (uint64_t)more->ack_wraps << 32 | (uint32_t)(side->ack - side->isn);
 }
 
+/* How many bytes a side has sent that were not acknowledged; negative if more was acknowledged than seen. */
+static int64_t outstanding_of(const struct fs__tcp_side *side, const struct fs__tcp_side_more *more) {
+    return (int64_t)next_position(side, more) - (int64_t)ack_position(side, more);
+}
+
 static uint64_t top_position(const struct fs__tcp_side *side, const struct fs__tcp_side_more *more) {
     uint64_t next = next_position(side, more);
     uint64_t ack = ack_position(side, more);
@@ -241,8 +246,7 @@ static void add_sample(struct fs__tcp_side_more *more, uint64_t rtt_ns) {
         more->rtt_maximum_us = clipped;
 }
 
-/* The peer's timed segment is covered by the acknowledgement: returns its round-trip time. */
-static uint64_t stop_timer(struct fs__tcp_side *peer, struct fs__tcp_more *more, unsigned side, uint64_t now_ns) {
+uint64_t fs__tcp_stop_timer(struct fs__tcp_side *peer, struct fs__tcp_more *more, unsigned side, uint64_t now_ns) {
     bool was_syn = has(peer, FS__TIMED_SYN);
     clear(peer, FS__TIMED | FS__TIMED_SYN);
     if (was_syn)
@@ -272,7 +276,7 @@ static void start_timer(struct fs__tcp_side *self, const struct fs__tcp_side_mor
         set(self, FS__TIMED | FS__TIMED_SYN);
         return;
     }
-    int64_t outstanding = (int64_t)next_position(self, more) - (int64_t)ack_position(self, more);
+    int64_t outstanding = outstanding_of(self, more);
     bool timeable = outstanding > 0 && outstanding <= INT32_MAX; /* a jump further ahead is no segment in flight */
     if (!packet->payload_len || !fresh || !timeable || has(self, FS__TIMED))
         return;
@@ -482,15 +486,21 @@ static void take_ack(struct fs__tcp *tcp, struct fs__tcp_more *more, unsigned si
     uint64_t after = ack_position(peer, &more->side[other]);
     bool covered = has(peer, FS__TIMED_SYN) ? after >= 1 : after - before >= missing;
     if (has(peer, FS__TIMED) && covered)
-        result->rtt_ns = stop_timer(peer, more, other, packet->time_ns);
+        result->rtt_ns = fs__tcp_stop_timer(peer, more, other, packet->time_ns);
 }
 
-static void retransmitted(struct fs__tcp_side *self, struct fs__tcp_more *more, unsigned side,
-                          struct fs__tcp_result *result) {
-    struct fs__tcp_side_more *counts = &more->side[side];
-    result->retransmission = true;
-    if (counts->retransmissions < FS__COUNT_MAX && fs__is_power_of_ten(++counts->retransmissions))
+bool fs__tcp_count_retransmission(struct fs__tcp_more *more, unsigned side) {
+    uint32_t count = more->side[side].retransmissions;
+    if (count == FS__COUNT_MAX)
+        return fs__tcp_history_full(more);
+    more->side[side].retransmissions = ++count & FS__COUNT_MAX;
+    if (fs__is_power_of_ten(count))
         history_add(more, side, 't');
+    return fs__tcp_history_full(more);
+}
+
+static void retransmitted(struct fs__tcp_side *self, struct fs__tcp_more *more, unsigned side) {
+    (void)fs__tcp_count_retransmission(more, side);
     if (!has(self, FS__TIMED_SYN)) /* Karn's rule */
         clear(self, FS__TIMED);
 }
@@ -566,8 +576,9 @@ void fs__tcp_update(struct fs__tcp *tcp, struct fs__tcp_more *more, uint8_t stat
     self->flags = (uint8_t)(self->flags | flags);
     bool behind = !seq_after(end, self->next);
     bool raised = raise_next(self, &more->side[side], segment, end);
-    if (packet->payload_len && !reset && behind && !raised && !first && !was_reset)
-        retransmitted(self, more, side, result);
+    result->retransmission = packet->payload_len && !reset && behind && !raised && !first && !was_reset;
+    if (result->retransmission)
+        retransmitted(self, more, side);
     if (side != FS_INITIATOR || !was_over)
         start_timer(self, &more->side[side], packet, end, !behind && raised);
     if ((flags & CONTROL) || endpoint_state(self) < FS__PARTIAL) {
@@ -587,6 +598,81 @@ void fs__tcp_update(struct fs__tcp *tcp, struct fs__tcp_more *more, uint8_t stat
         result->anomalies |= FS_ANOMALY_AFTER_END;
     result->established = !reset && side_is_open(tcp, more, 0) && side_is_open(tcp, more, 1);
     result->state = flow_state(tcp, more, state, reset, result->established);
+}
+
+/* ---- the steady way ---- */
+
+static bool is_steady(const struct fs__tcp_side *self, const struct fs__tcp_side *peer) {
+    enum fs__endpoint state = endpoint_state(self);
+    bool counts_peer = has(peer, FS__KNOWN) || peer->ack == peer->isn + 1; /* else the next acknowledgement does */
+    return has(self, FS__KNOWN | FS__SPOKE) && (state == FS__PARTIAL || state == FS__ESTABLISHED) && counts_peer;
+}
+
+unsigned fs__tcp_steady_sides(const struct fs__tcp *tcp, const struct fs__tcp_more *more) {
+    const struct fs__tcp_side *side = tcp->side;
+    bool ends = ((side[0].flags | side[1].flags) & (FS_TCP_FIN | FS_TCP_RST)) != 0;
+    bool times_syn = ((side[0].bits | side[1].bits) & FS__TIMED_SYN) != 0;
+    if (ends || times_syn)
+        return 0;
+    unsigned result = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        /* As 32-bit numbers the two positions of a side that is acknowledged must have the distance that they have;
+         * of a side that sends it is enough to know that they are too far apart. */
+        int64_t own = outstanding_of(&side[i], &more->side[i]);
+        int64_t other = outstanding_of(&side[!i], &more->side[!i]);
+        if (own >= INT32_MIN && other >= INT32_MIN && other <= INT32_MAX && is_steady(&side[i], &side[!i]))
+            result |= (unsigned)(own > INT32_MAX ? FS__FAR_SIDE : FS__STEADY_SIDE) << i;
+    }
+    return result;
+}
+
+unsigned fs__tcp_steady_segment(struct fs__tcp_side *self, struct fs__tcp_side *peer, bool is_far,
+                                const struct fs_packet *packet) {
+    const struct fs_tcp *segment = &packet->tcp;
+    uint32_t length = packet->payload_len;
+    if ((segment->flags & (CONTROL | FS_TCP_ACK)) != FS_TCP_ACK || segment->window == 0)
+        return 0;
+    if (!(self->used & (length ? FS__USED_DATA : FS__USED_ACK)))
+        return 0; /* a letter of the history is due */
+
+    uint32_t acked = segment->ack - peer->ack;
+    if (acked) {
+        int32_t in_flight = (int32_t)(peer->next - peer->ack);
+        uint32_t limit = in_flight > 0 ? (uint32_t)in_flight : 0;
+        if ((int32_t)acked < 0) {
+            if ((int32_t)(acked - limit) >= 0 || !(peer->bits & FS__KNOWN))
+                return 0;
+            acked = 0; /* an old one */
+        } else if (acked > limit || acked > TOO_FAR || segment->ack - peer->isn < acked) {
+            return 0; /* of what was not seen, or 4 GiB are full */
+        }
+    }
+    uint32_t end = segment->seq + length;
+    int32_t ahead = (int32_t)(end - self->next);
+    unsigned result = FS__STEADY;
+    if (ahead > 0) {
+        int32_t outstanding = is_far ? -1 : (int32_t)(end - self->ack);
+        if ((!is_far && outstanding <= (int32_t)(self->next - self->ack)) || end - self->isn < (uint32_t)ahead)
+            return 0; /* 2 GiB in flight from now on, or 4 GiB full */
+        self->next = end;
+        if (length && outstanding > 0 && !(self->bits & FS__TIMED)) {
+            self->timed_ns = packet->time_ns;
+            self->timed_seq = end;
+            self->bits |= FS__TIMED;
+        }
+    } else if (length) {
+        self->bits &= (uint16_t)~FS__TIMED; /* Karn's rule */
+        result |= FS__RETRANSMITTED;
+    }
+    if ((peer->bits & FS__TIMED) && acked >= peer->timed_seq - peer->ack)
+        result |= FS__TIMER_COVERED;
+    peer->ack += acked;
+    self->flags = (uint8_t)(self->flags | segment->flags);
+    if (segment->window < self->window_minimum)
+        self->window_minimum = segment->window;
+    if (segment->window > self->window_maximum)
+        self->window_maximum = segment->window;
+    return result;
 }
 
 /* ---- snapshots ---- */

@@ -4,30 +4,25 @@
 #include "allocation.h"
 #include "expiry.h"
 #include "flow_table.h"
+#include "hints.h"
 #include "key_internal.h"
 #include "tcp.h"
 #include "tracker_internal.h"
 
 #include <string.h>
 
-#if defined(__GNUC__)
-#define FS__PREFETCH(address) __builtin_prefetch(address)
-#define FS__UNLIKELY(condition) __builtin_expect(!!(condition), 0)
-#define FS__COLD __attribute__((noinline, cold)) /* does not take registers from those that call it */
-#else
-#define FS__PREFETCH(address) ((void)0)
-#define FS__UNLIKELY(condition) (condition)
-#define FS__COLD
-#endif
-
 struct fs_tracker {
     struct fs__memory memory;
     struct fs_tracker_config config;
     struct fs__flow_table table;
-    uint32_t hot;                 /* flow of the packet before, looked at first: packets come in bursts */
+    struct fs__key_secret secret; /* of the seed */
+    uint32_t hot;                 /* flow of the packet before, looked at first: packets come in bursts; or FS__NONE */
+    struct fs__flow *hot_flow;    /* the same, where it lies */
+    bool has_steady_way;          /* nothing is asked for that a packet of it could bring about */
     uint32_t ending;              /* flow whose ended event is being sent, or FS__NONE */
     uint8_t ending_as, ending_by; /* its enum fs_end, and what made it go */
     uint64_t next_id;
+    uint64_t clock_from, clock_span; /* packets of this time leave the wheel's clock as it is; 0, 0: unknown */
     struct fs_tracker_stats stats;
     struct fs__expiry expiry;
 };
@@ -84,15 +79,26 @@ static uint64_t deadline_of(const struct fs_tracker *tracker, uint32_t number) {
 }
 
 static uint64_t id_of(const struct fs__counts *counts) {
-    return (uint64_t)counts->id_high << 32 | counts->id_low;
+    return counts->id_and_high & (((uint64_t)1 << FS__ID_BITS) - 1);
+}
+
+static uint64_t packets_high(const struct fs__counts *counts, unsigned side) {
+    return counts->id_and_high >> (FS__ID_BITS + 8 * side) & UINT8_MAX;
 }
 
 static uint64_t packets_of(const struct fs__counts *counts, unsigned side) {
-    return (uint64_t)counts->packets_high[side] << 32 | counts->packets[side];
+    return packets_high(counts, side) << 32 | counts->packets[side];
+}
+
+static uint64_t packets_of_both(const struct fs__counts *counts) {
+    uint64_t low = (uint64_t)counts->packets[0] + counts->packets[1];
+    if (FS__UNLIKELY(counts->id_and_high >> FS__ID_BITS))
+        low += (packets_high(counts, 0) + packets_high(counts, 1)) << 32;
+    return low;
 }
 
 static uint32_t tag_of(const struct fs_tracker *tracker, const struct fs_key *key) {
-    return (uint32_t)fs__key_hash(key, tracker->config.seed);
+    return (uint32_t)fs__key_secret_hash(key, &tracker->secret);
 }
 
 /* A closed or reset connection ends as such, whatever made it go. */
@@ -168,6 +174,7 @@ static size_t sweep(struct fs_tracker *tracker, uint64_t now_ns) {
     uint32_t first = (uint32_t)(expiry->cursor % FS__SLOTS);
     uint32_t slots = span >= FS__SLOTS ? FS__SLOTS : (uint32_t)span + 1;
     expiry->cursor = tick;
+    tracker->clock_span = 0;
     size_t ended = 0;
     for (uint32_t passed = 0; passed < slots; passed++) {
         uint32_t slot = fs__expiry_next_slot(expiry, (first + passed) % FS__SLOTS);
@@ -181,15 +188,22 @@ static size_t sweep(struct fs_tracker *tracker, uint64_t now_ns) {
 }
 
 /* The clock of the wheel follows the packets, backwards too: every deadline lies at or after it. */
-static void advance(struct fs_tracker *tracker, uint64_t now_ns) {
+static FS__NOINLINE void advance_to(struct fs_tracker *tracker, uint64_t now_ns) {
     struct fs__expiry *expiry = &tracker->expiry;
     uint64_t tick = fs__tick(expiry, now_ns);
-    if (FS__UNLIKELY(!expiry->started || tick < expiry->cursor)) {
+    if (!expiry->started || tick < expiry->cursor) {
         expiry->started = true;
         expiry->cursor = tick;
     } else if (tick > expiry->cursor && tracker->config.auto_sweep) {
         sweep(tracker, now_ns);
     }
+    tracker->clock_from = expiry->cursor << expiry->shift;
+    tracker->clock_span = (uint64_t)1 << expiry->shift;
+}
+
+static void advance(struct fs_tracker *tracker, uint64_t now_ns) {
+    if (FS__UNLIKELY(now_ns - tracker->clock_from >= tracker->clock_span))
+        advance_to(tracker, now_ns);
 }
 
 /* ---- eviction ---- */
@@ -284,7 +298,8 @@ static uint32_t lookup_labelled(const struct fs__flow_table *table, const struct
             return entry.flow;
         if (known != FS__NO_LABEL)
             continue;
-        bool younger = open == FS__NONE || id_of(fs__counts_at(table, entry.flow)) > id_of(fs__counts_at(table, open));
+        bool younger = open == FS__NONE ||
+                       id_of(&fs__flow_at(table, entry.flow)->counts) > id_of(&fs__flow_at(table, open)->counts);
         open = younger ? entry.flow : open;
     }
 }
@@ -321,15 +336,13 @@ static void begin_extra(struct fs_tracker *tracker, uint32_t number, const struc
 static void begin_identity(struct fs_tracker *tracker, uint32_t number, const struct fs_packet *packet,
                            uint32_t parent) {
     struct fs__cold *cold = fs__cold_at(&tracker->table, number);
-    struct fs__counts *counts = fs__counts_at(&tracker->table, number);
     uint64_t id = tracker->next_id++;
-    counts->id_low = (uint32_t)id;
-    counts->id_high = (uint16_t)(id >> 32);
+    fs__flow_at(&tracker->table, number)->counts.id_and_high = id & (((uint64_t)1 << FS__ID_BITS) - 1);
     cold->first_ns = packet->time_ns;
     cold->first_frame = packet->frame;
     if (!fs__is_live(&tracker->table, parent) || parent == number)
         return;
-    uint64_t distance = id - id_of(fs__counts_at(&tracker->table, parent));
+    uint64_t distance = id - id_of(&fs__flow_at(&tracker->table, parent)->counts);
     cold->parent_distance = distance > UINT32_MAX ? 0 : (uint32_t)distance;
 }
 
@@ -429,14 +442,14 @@ static FS__COLD void note_flags(struct fs_tracker *tracker, uint32_t number, uns
 
 static void count(struct fs_tracker *tracker, uint32_t number, struct fs__flow *flow, unsigned side,
                   const struct fs_packet *packet, struct fs_verdict *verdict) {
-    struct fs__counts *counts = fs__counts_at(&tracker->table, number);
-    if (FS__UNLIKELY(++counts->packets[side] == 0) && counts->packets_high[side] < UINT8_MAX)
-        counts->packets_high[side]++;
+    struct fs__counts *counts = &flow->counts;
+    if (FS__UNLIKELY(++counts->packets[side] == 0) && packets_high(counts, side) < UINT8_MAX)
+        counts->id_and_high += (uint64_t)1 << (FS__ID_BITS + 8 * side);
     counts->wire[side] += packet->wire_len;
     counts->ip[side] += packet->ip_len;
     counts->payload[side] += packet->payload_len;
     verdict->bytes = counts->wire[0] + counts->wire[1];
-    verdict->packet = packets_of(counts, 0) + packets_of(counts, 1);
+    verdict->packet = packets_of_both(counts);
     verdict->flow_id = id_of(counts);
     verdict->previous_frame = flow->last_frame;
     flow->last_frame = packet->frame;
@@ -537,6 +550,16 @@ static void renew_timeout(struct fs_tracker *tracker, uint32_t number, struct fs
     fs__expiry_link(&tracker->expiry, number, deadline_of(tracker, number));
 }
 
+/* Whose packets may take the steady way from now on. */
+static uint8_t steady_sides(const struct fs_tracker *tracker, const struct fs__flow *flow) {
+    if (flow->tcp == FS__NONE)
+        return flow->bits >> FS__SEEN_SHIFT & 3;
+    if (flow->state != FS_STATE_ESTABLISHED || !(flow->bits & FS__OPENED))
+        return 0;
+    return (uint8_t)fs__tcp_steady_sides(fs__tcp_at(&tracker->table, flow->tcp),
+                                         fs__tcp_more_at(&tracker->table, flow->tcp));
+}
+
 static void update(struct fs_tracker *tracker, uint32_t number, const struct fs_packet *packet,
                    struct fs_verdict *verdict) {
     struct fs__flow *flow = fs__flow_at(&tracker->table, number);
@@ -557,6 +580,7 @@ static void update(struct fs_tracker *tracker, uint32_t number, const struct fs_
         flow->bits |= FS__OPENED;
     if (from != flow->state)
         renew_timeout(tracker, number, flow);
+    flow->steady = tracker->has_steady_way ? steady_sides(tracker, flow) : 0;
     verdict->side = (uint8_t)side;
     verdict->state = flow->state;
     emit_packet(tracker, number, packet, side, from, opened, verdict);
@@ -569,7 +593,7 @@ static bool name_flow(const struct fs_tracker *tracker, const struct fs_packet *
     if (number == FS__NONE)
         return false;
     const struct fs__flow *flow = fs__flow_at(&tracker->table, number);
-    const struct fs__counts *counts = fs__counts_at(&tracker->table, number);
+    const struct fs__counts *counts = &flow->counts;
     verdict->flow = number;
     verdict->flow_id = id_of(counts);
     verdict->bytes = counts->wire[0] + counts->wire[1];
@@ -601,14 +625,19 @@ int fs_tracker_name(const struct fs_tracker *tracker, const struct fs_packet *pa
 }
 
 static bool is_hot(const struct fs_tracker *tracker, const struct fs_packet *packet) {
-    return tracker->hot != FS__NONE && !tracker->config.use_flow_label &&
-           fs__key_equal(&fs__flow_at(&tracker->table, tracker->hot)->key, &packet->key);
+    return tracker->hot != FS__NONE && fs__key_equal(&tracker->hot_flow->key, &packet->key);
+}
+
+static void set_hot(struct fs_tracker *tracker, uint32_t number, struct fs__flow *flow) {
+    tracker->hot = number;
+    tracker->hot_flow = flow;
 }
 
 /* `number`: the flow of the packet's key, or FS__NONE. */
-static int track_found(struct fs_tracker *tracker, const struct fs_packet *packet, uint32_t number, uint32_t parent,
-                       struct fs_verdict *verdict) {
+static FS__NOINLINE int track_found(struct fs_tracker *tracker, const struct fs_packet *packet, uint32_t number,
+                                    uint32_t parent, struct fs_verdict *verdict) {
     uint8_t marks = 0;
+    verdict_init(verdict, packet);
     if (number != FS__NONE && makes_way(tracker, number, packet, verdict, &marks))
         number = FS__NONE;
     if (number == FS__NONE) {
@@ -619,7 +648,8 @@ static int track_found(struct fs_tracker *tracker, const struct fs_packet *packe
         }
         fs__flow_at(&tracker->table, number)->marks |= marks;
     }
-    tracker->hot = number;
+    if (!tracker->config.use_flow_label)
+        set_hot(tracker, number, fs__flow_at(&tracker->table, number));
     tracker->stats.packets++;
     verdict->flow = number;
     update(tracker, number, packet, verdict);
@@ -631,17 +661,113 @@ static int track_found(struct fs_tracker *tracker, const struct fs_packet *packe
     return FS_OK;
 }
 
+/* ---- the steady way ---- */
+
+/* Neither tells something about the flow but its counters. */
+enum {
+    UNSTEADY = FS_PACKET_QUOTED | FS_PACKET_TRUNCATED | FS_PACKET_FIRST_FRAGMENT | FS_PACKET_LATER_FRAGMENT |
+               FS_PACKET_DUPLICATE
+};
+
+static FS__NOINLINE void emit_steady(struct fs_tracker *tracker, uint32_t number, const struct fs_packet *packet,
+                                     const struct fs_verdict *verdict) {
+    struct fs_event event = {.kind = FS_EVENT_PACKET,
+                             .flow = number,
+                             .time_ns = packet->time_ns,
+                             .packet = packet,
+                             .side = verdict->side,
+                             .from = verdict->state,
+                             .to = verdict->state};
+    emit(tracker, &event);
+}
+
+static FS__INLINE void count_steady(struct fs__flow *flow, unsigned side, const struct fs_packet *packet,
+                                    struct fs_verdict *verdict) {
+    struct fs__counts *counts = &flow->counts;
+    counts->packets[side]++;
+    counts->wire[side] += packet->wire_len;
+    counts->ip[side] += packet->ip_len;
+    counts->payload[side] += packet->payload_len;
+    verdict->flow_id = id_of(counts);
+    verdict->packet = packets_of_both(counts);
+    verdict->bytes = counts->wire[0] + counts->wire[1];
+    verdict->previous_frame = flow->last_frame;
+    flow->last_frame = packet->frame;
+    flow->last_ns = packet->time_ns;
+}
+
+/* What a segment of the steady way leaves to be counted. Returns the round-trip time that it measured. */
+static FS__NOINLINE uint64_t settle_segment(struct fs_tracker *tracker, struct fs__flow *flow, unsigned side,
+                                            uint64_t now_ns, unsigned result) {
+    struct fs__tcp_more *more = fs__tcp_more_at(&tracker->table, flow->tcp);
+    if ((result & FS__RETRANSMITTED) && fs__tcp_count_retransmission(more, side))
+        flow->marks |= FS_MARK_HISTORY_FULL;
+    if (!(result & FS__TIMER_COVERED))
+        return FS_NO_TIME;
+    unsigned other = side ^ 1U;
+    return fs__tcp_stop_timer(&fs__tcp_at(&tracker->table, flow->tcp)->side[other], more, other, now_ns);
+}
+
+/* Most packets: of a flow that is there and stays as it is. Returns false, with nothing changed, if the packet may be
+ * another. */
+static FS__INLINE bool track_steady(struct fs_tracker *tracker, const struct fs_packet *packet, uint32_t number,
+                                    struct fs__flow *flow, struct fs_verdict *verdict) {
+    unsigned side = (packet->orientation & 1U) ^ (flow->bits & FS__ORIENTATION);
+    unsigned steady = (unsigned)flow->steady >> side;
+    if (!(steady & (unsigned)(FS__STEADY_SIDE | FS__FAR_SIDE)) || (packet->flags & UNSTEADY) ||
+        flow->counts.packets[side] == UINT32_MAX)
+        return false;
+    if (packet->time_ns < flow->last_ns ||
+        packet->time_ns - flow->last_ns >= tracker->config.timeout_ns[timeout_class(flow)])
+        return false;
+    unsigned result = 0;
+    if (flow->tcp != FS__NONE) {
+        struct fs__tcp *tcp = fs__tcp_at(&tracker->table, flow->tcp);
+        if (packet->flags & FS_PACKET_HAS_TCP)
+            result =
+                fs__tcp_steady_segment(&tcp->side[side], &tcp->side[side ^ 1U], (steady & FS__FAR_SIDE) != 0, packet);
+        if (!result)
+            return false;
+    }
+    memset(&verdict->anomalies, 0, sizeof *verdict - offsetof(struct fs_verdict, anomalies));
+    verdict->flow = number;
+    verdict->side = (uint8_t)side;
+    verdict->orientation = packet->orientation & 1U;
+    verdict->state = flow->state;
+    verdict->rtt_ns = FS_NO_TIME;
+    count_steady(flow, side, packet, verdict);
+    tracker->stats.packets++;
+    set_hot(tracker, number, flow);
+    if (result > FS__STEADY) {
+        verdict->retransmission = (result & FS__RETRANSMITTED) != 0;
+        verdict->rtt_ns = settle_segment(tracker, flow, side, packet->time_ns, result);
+    }
+    if (wants(tracker, FS_EVENT_PACKET))
+        emit_steady(tracker, number, packet, verdict);
+    return true;
+}
+
+static FS__COLD int track_quoted(struct fs_tracker *tracker, const struct fs_packet *packet,
+                                 struct fs_verdict *verdict) {
+    verdict_init(verdict, packet);
+    name_quoted_flow(tracker, packet, tag_of(tracker, &packet->key), verdict);
+    return FS_OK;
+}
+
+static FS__NOINLINE uint32_t find_hashed(const struct fs_tracker *tracker, const struct fs_packet *packet) {
+    return find_flow(tracker, packet, tag_of(tracker, &packet->key));
+}
+
 int fs_tracker_track(struct fs_tracker *tracker, const struct fs_packet *packet, uint32_t parent,
                      struct fs_verdict *verdict) {
-    verdict_init(verdict, packet);
-    if (FS__UNLIKELY(packet->flags & FS_PACKET_QUOTED)) {
-        name_quoted_flow(tracker, packet, tag_of(tracker, &packet->key), verdict);
-        return FS_OK;
-    }
+    if (FS__UNLIKELY(packet->flags & FS_PACKET_QUOTED))
+        return track_quoted(tracker, packet, verdict);
     advance(tracker, packet->time_ns);
     uint32_t number = tracker->hot;
     if (!is_hot(tracker, packet))
-        number = find_flow(tracker, packet, tag_of(tracker, &packet->key));
+        number = find_hashed(tracker, packet);
+    if (number != FS__NONE && track_steady(tracker, packet, number, fs__flow_at(&tracker->table, number), verdict))
+        return FS_OK;
     return track_found(tracker, packet, number, parent, verdict);
 }
 
@@ -649,15 +775,23 @@ int fs_tracker_track(struct fs_tracker *tracker, const struct fs_packet *packet,
 
 enum { GROUP = 32 };
 
-static int track_tagged(struct fs_tracker *tracker, const struct fs_packet *packet, uint32_t tag,
-                        struct fs_verdict *verdict) {
-    verdict_init(verdict, packet);
-    if (FS__UNLIKELY(packet->flags & FS_PACKET_QUOTED)) {
-        name_quoted_flow(tracker, packet, tag, verdict);
-        return FS_OK;
-    }
+/* A packet of the group before may have ended the flow, and another one may have its number. */
+static bool still_is(const struct fs_tracker *tracker, uint32_t guess, const struct fs_packet *packet) {
+    if (guess == FS__NONE || tracker->config.use_flow_label)
+        return false;
+    const struct fs__flow *flow = fs__flow_at(&tracker->table, guess);
+    return (flow->bits & FS__LIVE) && fs__key_equal(&flow->key, &packet->key);
+}
+
+static int track_guessed(struct fs_tracker *tracker, const struct fs_packet *packet, uint32_t tag, uint32_t guess,
+                         struct fs_verdict *verdict) {
+    if (FS__UNLIKELY(packet->flags & FS_PACKET_QUOTED))
+        return track_quoted(tracker, packet, verdict);
     advance(tracker, packet->time_ns);
-    return track_found(tracker, packet, find_flow(tracker, packet, tag), FS__NONE, verdict);
+    uint32_t number = still_is(tracker, guess, packet) ? guess : find_flow(tracker, packet, tag);
+    if (number != FS__NONE && track_steady(tracker, packet, number, fs__flow_at(&tracker->table, number), verdict))
+        return FS_OK;
+    return track_found(tracker, packet, number, FS__NONE, verdict);
 }
 
 /* Each round asks for what the next one reads, so that the misses of a group overlap. */
@@ -676,8 +810,8 @@ static int track_group(struct fs_tracker *tracker, const struct fs_packet *packe
             if (table->index[at].tag != tags[i])
                 continue;
             guesses[i] = table->index[at].flow;
-            FS__PREFETCH(fs__flow_at(table, guesses[i]));
-            FS__PREFETCH(fs__counts_at(table, guesses[i]));
+            FS__PREFETCH(&fs__flow_at(table, guesses[i])->key);
+            FS__PREFETCH(&fs__flow_at(table, guesses[i])->counts);
             break;
         }
     }
@@ -685,12 +819,14 @@ static int track_group(struct fs_tracker *tracker, const struct fs_packet *packe
         if (guesses[i] == FS__NONE)
             continue;
         uint32_t tcp = fs__flow_at(table, guesses[i])->tcp;
-        if (tcp != FS__NONE)
-            FS__PREFETCH(fs__tcp_at(table, tcp));
+        if (tcp == FS__NONE)
+            continue;
+        FS__PREFETCH(fs__tcp_at(table, tcp));
+        FS__PREFETCH(fs__tcp_more_at(table, tcp));
     }
     int result = FS_OK;
     for (size_t i = 0; i < count; i++) {
-        int error = track_tagged(tracker, &packets[i], tags[i], &verdicts[i]);
+        int error = track_guessed(tracker, &packets[i], tags[i], guesses[i], &verdicts[i]);
         result = error ? error : result;
     }
     return result;
@@ -725,7 +861,7 @@ static uint32_t merge(const struct fs__flow_table *table, uint32_t a, uint32_t b
     uint32_t first = FS__NONE;
     uint32_t *link = &first;
     while (a != FS__NONE && b != FS__NONE) {
-        bool take_a = id_of(fs__counts_at(table, a)) < id_of(fs__counts_at(table, b));
+        bool take_a = id_of(&fs__flow_at(table, a)->counts) < id_of(&fs__flow_at(table, b)->counts);
         uint32_t *from = take_a ? &a : &b;
         *link = *from;
         link = &fs__cold_at(table, *from)->next;
@@ -807,7 +943,7 @@ static void counter_info(const struct fs__counts *counts, struct fs_flow_info *i
 static void copy_info(const struct fs_tracker *tracker, uint32_t number, struct fs_flow_info *info) {
     const struct fs__flow_table *table = &tracker->table;
     const struct fs__flow *flow = fs__flow_at(table, number);
-    const struct fs__counts *counts = fs__counts_at(table, number);
+    const struct fs__counts *counts = &flow->counts;
     const struct fs__cold *cold = fs__cold_at(table, number);
     memset(info, 0, sizeof *info);
     info->id = id_of(counts);
@@ -856,7 +992,7 @@ int fs_tracker_add_gap(struct fs_tracker *tracker, uint32_t flow, enum fs_side s
 }
 
 uint64_t fs_tracker_flow_id(const struct fs_tracker *tracker, uint32_t flow) {
-    return fs__is_live(&tracker->table, flow) ? id_of(fs__counts_at(&tracker->table, flow)) : FS_NO_FLOW;
+    return fs__is_live(&tracker->table, flow) ? id_of(&fs__flow_at(&tracker->table, flow)->counts) : FS_NO_FLOW;
 }
 
 void *fs_tracker_flow_user(const struct fs_tracker *tracker, uint32_t flow) {
@@ -971,12 +1107,14 @@ struct fs_tracker *fs_tracker_new(const struct fs_tracker_config *config, const 
         tracker->config.events = 0;
     if (!config->seed)
         tracker->config.seed = (uint64_t)(uintptr_t)tracker * 0x9e3779b97f4a7c15U;
+    tracker->secret = fs__key_secret_of(tracker->config.seed);
     tracker->hot = tracker->ending = FS__NONE;
     bool has_extra = config->use_flow_label || config->tick_ns || config->idle_timeout || config->count_duplicates;
     if (fs__flow_table_init(&tracker->table, &tracker->memory, has_extra) != FS_OK) {
         fs_tracker_free(tracker);
         return NULL;
     }
+    tracker->has_steady_way = !config->use_flow_label && !config->tick_ns && !config->idle_timeout;
     fs__expiry_init(&tracker->expiry, &tracker->table, longest_timeout(config));
     return tracker;
 }

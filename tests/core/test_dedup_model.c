@@ -319,11 +319,37 @@ static void random_config(struct model *model) {
     model->all_collide = model->config.compare_bytes && below(3) == 0;
 }
 
+static bool is_equal(const struct fs_dedup_result *a, const struct fs_dedup_result *b) {
+    return a->verdict == b->verdict && a->mode == b->mode && a->evidence == b->evidence && a->grounds == b->grounds &&
+           a->withheld == b->withheld && a->pair == b->pair && a->original == b->original &&
+           a->previous == b->previous && a->delta_ns == b->delta_ns && a->hops == b->hops &&
+           a->differences == b->differences;
+}
+
+/* A detector that gets the frames in two calls says what the one did that got them one by one. */
+static void check_batches(const struct model *model, const struct fs_dedup_frame *frames,
+                          const struct fs_dedup_result *wanted, const struct fs_dedup_stats *wanted_stats) {
+    struct fs_dedup_result results[FRAMES];
+    struct fs_dedup_stats stats;
+    struct fs_dedup *dedup = fs_dedup_new(&model->config, NULL);
+    assert_non_null(dedup);
+    if (model->all_collide)
+        fs__dedup_mask_hashes(dedup, 0);
+    unsigned first = below(FRAMES + 1);
+    fs_dedup_check_batch(dedup, frames, first, results);
+    fs_dedup_check_batch(dedup, frames + first, FRAMES - first, results + first);
+    for (unsigned n = 0; n < FRAMES; n++)
+        assert_true(is_equal(&results[n], &wanted[n]));
+    fs_dedup_get_stats(dedup, &stats);
+    assert_memory_equal(&stats, wanted_stats, sizeof stats);
+    fs_dedup_free(dedup);
+}
+
 static void run_case(uint64_t seed, struct coverage *coverage) {
     static struct model model;
-    struct built built;
-    struct fs_dedup_frame frame;
-    struct fs_dedup_result got, wanted;
+    static struct built all_built[FRAMES];
+    struct fs_dedup_frame frames[FRAMES];
+    struct fs_dedup_result results[FRAMES], wanted;
     random_state = seed * 0x100000001b3u;
     random_config(&model);
     struct fs_dedup *dedup = fs_dedup_new(&model.config, NULL);
@@ -344,10 +370,11 @@ static void run_case(uint64_t seed, struct coverage *coverage) {
             if (below(2))
                 change(&seen.d);
         }
-        build(&built, &seen.d);
-        frame_of(&frame, &built, n + 1, now_ns);
-        frame.interface = seen.interface;
-        fs_dedup_check(dedup, &frame, &got);
+        build(&all_built[n], &seen.d);
+        frame_of(&frames[n], &all_built[n], n + 1, now_ns);
+        frames[n].interface = seen.interface;
+        fs_dedup_check(dedup, &frames[n], &results[n]);
+        const struct fs_dedup_result got = results[n];
         check(&model, &seen, &wanted);
         if (got.verdict != wanted.verdict || got.mode != wanted.mode || got.evidence != wanted.evidence ||
             got.grounds != wanted.grounds || got.withheld != wanted.withheld || got.original != wanted.original ||
@@ -373,6 +400,7 @@ static void run_case(uint64_t seed, struct coverage *coverage) {
     assert_int_equal(stats.unverified, 0);
     coverage->collisions += stats.collisions;
     coverage->evictions += stats.evictions;
+    check_batches(&model, frames, results, &stats);
     fs_dedup_free(dedup);
 }
 

@@ -183,6 +183,16 @@ def check_recorded(tshark, results):
         results.check(raw == twice, name + ": two passes follow other bytes than one")
 
 
+def check_forms(tshark, results):
+    """Of a loss-free stream, each form of Follow is Wireshark's own, but for the name and the filter."""
+    capture = tshark.readable(os.path.join(RECORDED, "http.pcapng"))
+    for form in ("ascii", "ebcdic", "hex", "raw", "yaml"):
+        theirs = tshark.run("-q", "-r", capture, "-z", "follow,tcp,%s,0" % form).stdout
+        ours = tshark.run("-q", "-r", capture, "-z", "follow,flowscope,%s,0" % form).stdout
+        ours = ours.replace("Follow: flowscope", "Follow: tcp").replace("Filter: flowscope.flow ==", "Filter: tcp.stream eq")
+        results.check(len(theirs) > 20000 and ours == theirs, "follow,flowscope,%s is not follow,tcp,%s" % (form, form))
+
+
 def check_gaps(tshark, results):
     """A capture that lost segments: the rest is there, and the gap is said."""
     capture = tshark.readable(os.path.join(support.ROOT, "pcaps", "generated", "tcp-lost-in-capture.pcap"))
@@ -309,6 +319,7 @@ def main():
     results = support.Results()
     with support.Tshark() as tshark:
         check_recorded(tshark, results)
+        check_forms(tshark, results)
         check_gaps(tshark, results)
         check_gap_sides(tshark, results)
         check_links(tshark, results)

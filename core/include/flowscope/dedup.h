@@ -191,7 +191,10 @@ size_t fs_dedup_memory(const struct fs_dedup *dedup);
 /** Compare `frame` with those before it, and remember it, whatever the verdict. `result` is filled. Cannot fail. */
 enum fs_dedup_verdict fs_dedup_check(struct fs_dedup *dedup, const struct fs_dedup_frame *frame,
                                      struct fs_dedup_result *result);
-
+/** The same for `count` frames in order, with the same results. With windows that are larger than the caches, most of
+ * the time of a check is a wait for one place in memory: here those of several frames are waited for at once. */
+void fs_dedup_check_batch(struct fs_dedup *dedup, const struct fs_dedup_frame *frames, size_t count,
+                          struct fs_dedup_result *results);
 void fs_dedup_get_stats(const struct fs_dedup *dedup, struct fs_dedup_stats *stats);
 /** Add `other` to `sum`, field by field; rows of `pairs` by constellation, those that find no row to `pairs_other`. */
 void fs_dedup_stats_add(struct fs_dedup_stats *sum, const struct fs_dedup_stats *other);

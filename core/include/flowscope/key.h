@@ -103,7 +103,8 @@ int fs_icmp_counterpart(uint8_t protocol, uint8_t type);
  * (RFC 792), ICMPv6 1 to 4 (RFC 4443). */
 bool fs_icmp_is_error(uint8_t protocol, uint8_t type);
 
-/** 64-bit hash of all bytes of the key under `seed`: equal for both directions of a flow. XXH3-64. */
+/** 64-bit hash of all bytes of the key under `seed`, which a tracker of that seed looks flows up by: equal for both
+ * directions of a flow. Made as XXH3-64 is, but not equal to it, and on machines of another byte order another. */
 uint64_t fs_key_hash(const struct fs_key *key, uint64_t seed);
 
 /** Which of `shards` > 0 workers owns the flow: the same for both directions, for every process and machine of the same
