@@ -4,7 +4,6 @@
 #include "argument.h"
 #include "store.h"
 #include "table.h"
-#include "tap.h"
 #include "text.h"
 
 #include <stdio.h>
@@ -21,11 +20,12 @@ enum {
     COLUMNS
 };
 
-static const struct {
-    const char *title;
-    bool number;
-} columns[COLUMNS] = {{"Frame", true}, {"Time[s]", true},  {"Flow", true},  {"From", false},
-                      {"To", false},   {"Anomaly", false}, {"Other", true}, {"Meaning", false}};
+static const struct fs_column columns[COLUMNS] = {{"Frame", FS_COLUMN_COUNT},  {"Time[s]", FS_COLUMN_NUMBER},
+                                                  {"Flow", FS_COLUMN_COUNT},   {"From", FS_COLUMN_TEXT},
+                                                  {"To", FS_COLUMN_TEXT},      {"Anomaly", FS_COLUMN_TEXT},
+                                                  {"Other", FS_COLUMN_NUMBER}, {"Meaning", FS_COLUMN_TEXT}};
+
+static const struct fs_table table;
 
 /* One packet's; text is made when it is shown. */
 struct entry {
@@ -54,7 +54,15 @@ static void fill(struct entry *entry, const packet_info *pinfo, const struct fs_
     fs_text_endpoint(&facts.info, (enum fs_side) !side, entry->to, sizeof entry->to);
 }
 
-static void write_cell(const struct entry *entry, unsigned bit, unsigned column, char cell[FS_CELL]) {
+/* One of the packet's anomalies. */
+struct row {
+    const struct entry *entry;
+    unsigned bit;
+};
+
+static const char *write_cell(const void *data, unsigned column, char *cell) {
+    const struct row *row = data;
+    const struct entry *entry = row->entry;
     switch (column) {
     case COLUMN_FRAME:
         snprintf(cell, FS_CELL, "%u", entry->frame);
@@ -67,14 +75,11 @@ static void write_cell(const struct entry *entry, unsigned bit, unsigned column,
         snprintf(cell, FS_CELL, "%u", entry->flow);
         break;
     case COLUMN_FROM:
-        (void)g_strlcpy(cell, entry->from, FS_CELL);
-        break;
+        return entry->from;
     case COLUMN_TO:
-        (void)g_strlcpy(cell, entry->to, FS_CELL);
-        break;
+        return entry->to;
     case COLUMN_NAME:
-        (void)g_strlcpy(cell, fs_anomaly_slug(1U << bit), FS_CELL);
-        break;
+        return fs_anomaly_slug(1U << row->bit);
     case COLUMN_OTHER:
         if (entry->other_frame)
             snprintf(cell, FS_CELL, "%u", entry->other_frame);
@@ -82,15 +87,15 @@ static void write_cell(const struct entry *entry, unsigned bit, unsigned column,
             (void)g_strlcpy(cell, "-", FS_CELL);
         break;
     default:
-        (void)g_strlcpy(cell, fs_anomaly_text(1U << bit), FS_CELL);
+        return fs_anomaly_text(1U << row->bit);
     }
+    return cell;
 }
 
-static void each_bit(const struct entry *entry, void (*use)(const struct entry *entry, unsigned bit, void *user),
-                     void *user) {
+static void each_row(const struct entry *entry, void (*use)(const struct row *row, void *user), void *user) {
     for (unsigned bit = 0; bit < FS_ANOMALY_COUNT; bit++) {
         if (entry->anomalies >> bit & 1)
-            use(entry, bit, user);
+            use(&(struct row){entry, bit}, user);
     }
 }
 
@@ -118,49 +123,25 @@ static tap_packet_status text_packet(void *data, packet_info *pinfo, epan_dissec
     return TAP_PACKET_REDRAW;
 }
 
-struct layout {
-    int widths[COLUMNS];
-    unsigned rows;
-};
-
-static void measure(const struct entry *entry, unsigned bit, void *user) {
-    struct layout *layout = user;
-    char cell[FS_CELL];
-    layout->rows++;
-    for (unsigned c = 0; c < COLUMNS; c++) {
-        write_cell(entry, bit, c, cell);
-        int width = (int)strlen(cell);
-        layout->widths[c] = width > layout->widths[c] ? width : layout->widths[c];
-    }
+static void measure_row(const struct row *row, void *layout) {
+    fs_layout_measure(layout, row);
 }
 
-static void print_cell(const struct layout *layout, unsigned column, const char *cell) {
-    bool last = column + 1 == COLUMNS;
-    printf(columns[column].number ? "%*s" : "%-*s", last ? 0 : layout->widths[column], cell);
-    fputs(last ? "\n" : "  ", stdout);
-}
-
-static void print_row(const struct entry *entry, unsigned bit, void *user) {
-    char cell[FS_CELL];
-    for (unsigned c = 0; c < COLUMNS; c++) {
-        write_cell(entry, bit, c, cell);
-        print_cell(user, c, cell);
-    }
+static void print_row(const struct row *row, void *layout) {
+    fs_layout_print(layout, row);
 }
 
 static void text_draw(void *data) {
     const struct listener *listener = data;
-    struct layout layout = {.rows = 0};
-    for (unsigned c = 0; c < COLUMNS; c++)
-        layout.widths[c] = (int)strlen(columns[c].title);
+    struct fs_layout layout;
+    fs_layout_init(&layout, &table, COLUMNS);
     for (guint i = 0; i < listener->entries->len; i++)
-        each_bit(&g_array_index(listener->entries, struct entry, i), measure, &layout);
+        each_row(&g_array_index(listener->entries, struct entry, i), measure_row, &layout);
     printf("\nFlowscope: %u anomalies%s%s\n", layout.rows, listener->filter ? " in " : "",
            listener->filter ? listener->filter : "");
-    for (unsigned c = 0; c < COLUMNS; c++)
-        print_cell(&layout, c, columns[c].title);
+    fs_layout_print_titles(&layout);
     for (guint i = 0; i < listener->entries->len; i++)
-        each_bit(&g_array_index(listener->entries, struct entry, i), print_row, &layout);
+        each_row(&g_array_index(listener->entries, struct entry, i), print_row, &layout);
 }
 
 static void text_finish(void *data) {
@@ -186,73 +167,33 @@ static FS_TAP_INIT_RESULT text_init(const char *argument, void *user _U_) {
 
 /* ---- GUI and sharkd: a table ---- */
 
-static void gui_add_row(const struct entry *entry, unsigned bit, void *user) {
-    stat_tap_table *table = user;
-    stat_tap_table_item_type *items = g_new0(stat_tap_table_item_type, COLUMNS);
-    char cell[FS_CELL];
-    for (unsigned c = 0; c < COLUMNS; c++) {
-        write_cell(entry, bit, c, cell);
-        fs_table_set_item(&items[c], columns[c].number, cell);
-    }
-    items[0].user_data.uint_value = entry->frame;
-    stat_tap_init_table_row(table, table->num_elements, COLUMNS, items);
-    g_free(items);
-}
-
-static void gui_init(stat_tap_table_ui *ui) {
-    const char *name = "Flowscope Anomalies";
-    stat_tap_table *table = stat_tap_find_table(ui, name);
-    if (table) {
-        if (ui->stat_tap_reset_table_cb)
-            ui->stat_tap_reset_table_cb(table);
-        return;
-    }
-    stat_tap_add_table(ui, stat_tap_init_table(name, COLUMNS, 0, "frame.number == %u"));
+static void gui_add_row(const struct row *row, void *shown) {
+    fs_table_add(&table, shown, row, row->entry->frame);
 }
 
 static tap_packet_status gui_packet(void *data, packet_info *pinfo, epan_dissect_t *edt _U_, const void *record,
                                     tap_flags_t flags _U_) {
-    stat_data_t *stat = data;
     const struct fs_seen *seen = record;
     struct entry entry;
     if (!seen->anomalies)
         return TAP_PACKET_DONT_REDRAW;
     fill(&entry, pinfo, seen);
-    each_bit(&entry, gui_add_row, g_array_index(stat->stat_tap_data->tables, stat_tap_table *, 0));
-    return TAP_PACKET_REDRAW;
+    each_row(&entry, gui_add_row, fs_table_of(data));
+    return TAP_PACKET_DONT_REDRAW; /* the dialog draws after the last packet */
 }
 
-static tap_param filter_parameter[] = {{PARAM_FILTER, "filter", "Filter", NULL, TRUE}};
+static const struct fs_table table = {"Flowscope Anomalies",
+                                      "flowscope,anomalies",
+                                      "flowscope",
+                                      "frame.number == %u",
+                                      columns,
+                                      COLUMNS,
+                                      write_cell,
+                                      text_init,
+                                      gui_packet,
+                                      NULL,
+                                      NULL};
 
 void fs_anomalies_register(void) {
-    if (fs_tap_is_tshark()) {
-        static stat_tap_ui text = {
-            REGISTER_PACKET_STAT_GROUP_UNSORTED, "Flowscope Anomalies", "flowscope,anomalies", text_init,
-            FS_LENGTH_OF(filter_parameter),      filter_parameter};
-        register_stat_tap_ui(&text, NULL);
-        return;
-    }
-    static stat_tap_table_item items[COLUMNS];
-    static stat_tap_table_ui table = {REGISTER_PACKET_STAT_GROUP_UNSORTED,
-                                      "Flowscope Anomalies",
-                                      "flowscope",
-                                      "flowscope,anomalies",
-                                      gui_init,
-                                      gui_packet,
-                                      fs_table_clear,
-                                      fs_table_free_item,
-                                      NULL,
-                                      COLUMNS,
-                                      items,
-                                      FS_LENGTH_OF(filter_parameter),
-                                      filter_parameter,
-                                      NULL,
-                                      0};
-    for (unsigned c = 0; c < COLUMNS; c++) {
-        items[c].type = columns[c].number ? TABLE_ITEM_UINT : TABLE_ITEM_STRING;
-        items[c].align = columns[c].number ? TAP_ALIGN_RIGHT : TAP_ALIGN_LEFT;
-        items[c].column_name = columns[c].title;
-        items[c].field_format = "%u";
-    }
-    register_stat_tap_table_ui(&table);
+    fs_table_register(&table);
 }

@@ -7,7 +7,8 @@
 
 #define FS_ARGUMENTS                                                                                                   \
     "flowscope[,stats[,FILTER]], flowscope,flows[,FILTER], flowscope,sessions[,FILTER], "                              \
-    "flowscope,anomalies[,FILTER], flowscope,streams,DIR[,FILTER] or flowscope,export,FORMAT,PATH[,FILTER]"
+    "flowscope,anomalies[,FILTER], flowscope,duplicates[,FILTER], flowscope,streams,DIR[,FILTER] or "                  \
+    "flowscope,export,FORMAT,PATH[,FILTER]"
 
 /* The display filter behind `name` ("flowscope,flows"), NULL if there is none. False, with a line on standard error, if
  * the argument is something else. */

@@ -23,6 +23,7 @@
 #include <epan/prefs.h>
 #include <epan/proto_data.h>
 #include <epan/stat_tap_ui.h>
+#include <epan/stats_tree.h>
 #include <epan/tap.h>
 #include <epan/tfs.h>
 #include <epan/to_str.h>
@@ -77,6 +78,13 @@ typedef bool fs_bool;
 #define FS_REGISTER_FOLLOW(proto, tap, conv, index, address, port, packet, count)                                      \
     register_follow_stream(proto, tap, conv, index, address, port, packet)
 #define FS_FOLLOW_ARGUMENTS epan_dissect_t *edt _U_, packet_info *pinfo, guint *stream, guint *sub_stream _U_
+#endif
+
+/* Submenus of stats trees. */
+#ifdef STATS_TREE_MENU_SEPARATOR
+#define FS_STATS_TREE_SEPARATOR STATS_TREE_MENU_SEPARATOR
+#else
+#define FS_STATS_TREE_SEPARATOR "/"
 #endif
 
 #define FS_LENGTH_OF(array) (sizeof(array) / sizeof((array)[0]))

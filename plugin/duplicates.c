@@ -6,7 +6,7 @@
 static int proto_flowscope = -1;
 static int ett_duplicate = -1;
 static int hf_duplicate = -1, hf_of = -1, hf_previous = -1, hf_delta = -1, hf_hops = -1, hf_reason = -1,
-           hf_evidence = -1;
+           hf_evidence = -1, hf_pair = -1;
 static expert_field ei_many = EI_INIT;
 
 void fs_duplicates_register(int proto) {
@@ -32,6 +32,9 @@ void fs_duplicates_register(int proto) {
         {&hf_evidence,
          {"Evidence", "flowscope.duplicate.evidence", FT_STRING, BASE_NONE, NULL, 0,
           "strong: sent twice, it would look different; weak: the sender may have sent it twice", HFILL}},
+        {&hf_pair,
+         {"Pair of places", "flowscope.duplicate.pair", FT_UINT8, BASE_DEC, NULL, 0,
+          "Where first and copy were captured: number of the pair, in order of appearance", HFILL}},
     };
     static int *subtrees[] = {&ett_duplicate};
     static ei_register_info infos[] = {
@@ -51,43 +54,72 @@ void fs_duplicates_register(int proto) {
 
 enum { NAMES = 256 };
 
-static void join(char *text, unsigned bits, const char *(*name)(unsigned)) {
+void fs_duplicates_join(char *text, size_t size, unsigned bits, const char *(*name)(unsigned)) {
+    (void)g_strlcpy(text, bits ? "" : "-", size);
     for (unsigned bit = 1; bit && bit <= bits; bit <<= 1) {
         if (!(bits & bit))
             continue;
-        if (text[0] && text[strlen(text) - 1] != ' ')
-            (void)g_strlcat(text, "+", NAMES);
-        (void)g_strlcat(text, name(bit), NAMES);
+        if (text[0])
+            (void)g_strlcat(text, "+", size);
+        (void)g_strlcat(text, name(bit), size);
     }
 }
 
 static void write_reason(const struct fs_duplicate *duplicate, char text[NAMES]) {
-    snprintf(text, NAMES, duplicate->differences ? "%s: " : "%s", fs_dedup_mode_name(duplicate->mode));
-    join(text, duplicate->differences, fs_dedup_difference_name);
+    char differences[NAMES];
+    fs_duplicates_join(differences, NAMES, duplicate->differences, fs_dedup_difference_name);
+    snprintf(text, NAMES, duplicate->differences ? "%s: %s" : "%s", fs_dedup_mode_name(duplicate->mode), differences);
 }
 
 static proto_item *show_summary(tvbuff_t *tvb, proto_tree *tree, const struct fs_duplicate *duplicate) {
     static const char *const treatments[FS_TREATMENT_COUNT] = {"marked", "excluded", "counted as any other"};
-    char evidence[NAMES] = "";
+    char grounds[NAMES];
     proto_item *item;
     if (!duplicate) {
         item = proto_tree_add_protocol_format(tree, proto_flowscope, tvb, 0, 0, "Flowscope, many duplicates");
     } else {
-        (void)g_strlcpy(evidence, duplicate->grounds ? " by " : "", NAMES);
-        join(evidence, duplicate->grounds, fs_dedup_ground_name);
+        fs_duplicates_join(grounds, NAMES, duplicate->grounds, fs_dedup_ground_name);
         item = proto_tree_add_protocol_format(
-            tree, proto_flowscope, tvb, 0, 0, "Flowscope, duplicate of frame %u, %s, %s evidence%s, %s",
+            tree, proto_flowscope, tvb, 0, 0, "Flowscope, duplicate of frame %u, %s, %s evidence%s%s, %s",
             duplicate->original, fs_dedup_mode_name(duplicate->mode), fs_dedup_evidence_name(duplicate->evidence),
-            evidence, treatments[duplicate->treatment]);
+            duplicate->grounds ? " by " : "", duplicate->grounds ? grounds : "", treatments[duplicate->treatment]);
     }
     proto_item_set_generated(item);
     return item;
+}
+
+/* Interfaces of later sections have the section before them. */
+static void write_place(char *text, size_t size, uint32_t interface, uint16_t vlan) {
+    char section[16] = "", tag[16] = "";
+    if (interface >> 16)
+        snprintf(section, sizeof section, "%u/", (interface >> 16) + 1);
+    if (vlan != FS_DEDUP_NO_VLAN)
+        snprintf(tag, sizeof tag, ", VLAN %u", vlan);
+    snprintf(text, size, "%s%u%s", section, interface & 0xffff, tag);
+}
+
+static void write_pair(char *text, size_t size, const struct fs_dedup_pair *pair) {
+    char first[32], copy[32], hops[24] = "";
+    write_place(first, sizeof first, pair->interface_first, pair->vlan_first);
+    write_place(copy, sizeof copy, pair->interface_copy, pair->vlan_copy);
+    if (pair->hops != FS_DEDUP_NO_HOPS)
+        snprintf(hops, sizeof hops, "; hops: %d", pair->hops);
+    snprintf(text, size, "interface %s to %s%s", first, copy, hops);
 }
 
 /* With a read filter, numbers are given again: a frame may seem to be its own copy. */
 static void add_frame(tvbuff_t *tvb, proto_tree *tree, int field, uint32_t value, uint32_t frame) {
     if (value && value != frame)
         proto_item_set_generated(proto_tree_add_uint(tree, field, tvb, 0, 0, value));
+}
+
+static void show_pair(tvbuff_t *tvb, proto_tree *tree, uint8_t number) {
+    struct fs_dedup_pair pair;
+    char text[128] = "elsewhere";
+    if (fs_store_duplicate_pair(number, &pair))
+        write_pair(text, sizeof text, &pair);
+    proto_item_set_generated(
+        proto_tree_add_uint_format_value(tree, hf_pair, tvb, 0, 0, number, "%u (%s)", number, text));
 }
 
 static void show_fields(tvbuff_t *tvb, proto_tree *tree, const struct fs_duplicate *duplicate) {
@@ -104,6 +136,18 @@ static void show_fields(tvbuff_t *tvb, proto_tree *tree, const struct fs_duplica
     proto_item_set_generated(proto_tree_add_string(tree, hf_reason, tvb, 0, 0, reason));
     proto_item_set_generated(
         proto_tree_add_string(tree, hf_evidence, tvb, 0, 0, fs_dedup_evidence_name(duplicate->evidence)));
+    show_pair(tvb, tree, duplicate->pair);
+}
+
+/* The text of a copy is not made for filters that ask for flows. */
+static bool is_wanted(proto_tree *tree) {
+    static const int *const fields[] = {&hf_duplicate, &hf_of,     &hf_previous, &hf_delta,
+                                        &hf_hops,      &hf_reason, &hf_evidence, &hf_pair};
+    for (size_t i = 0; i < FS_LENGTH_OF(fields); i++) {
+        if (proto_field_is_referenced(tree, *fields[i]))
+            return true;
+    }
+    return false;
 }
 
 void fs_duplicates_show(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, const struct fs_duplicate *duplicate) {
@@ -113,7 +157,7 @@ void fs_duplicates_show(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, con
         duplicate = NULL;
     if ((!duplicate && !is_many) || !fs_store_remembers(pinfo->num))
         return;
-    if (tree && proto_field_is_referenced(tree, proto_flowscope)) {
+    if (tree && (is_many || is_wanted(tree))) {
         item = show_summary(tvb, tree, duplicate);
         if (duplicate)
             show_fields(tvb, proto_item_add_subtree(item, ett_duplicate), duplicate);
@@ -176,25 +220,6 @@ void fs_duplicates_each_treatment(const struct fs_duplicate_totals *totals, fs_d
             }
         }
     }
-}
-
-/* Interfaces of later sections have the section before them. */
-static void write_place(char *text, size_t size, uint32_t interface, uint16_t vlan) {
-    char section[16] = "", tag[16] = "";
-    if (interface >> 16)
-        snprintf(section, sizeof section, "%u/", (interface >> 16) + 1);
-    if (vlan != FS_DEDUP_NO_VLAN)
-        snprintf(tag, sizeof tag, ", VLAN %u", vlan);
-    snprintf(text, size, "%s%u%s", section, interface & 0xffff, tag);
-}
-
-static void write_pair(char *text, size_t size, const struct fs_dedup_pair *pair) {
-    char first[32], copy[32], hops[24] = "";
-    write_place(first, sizeof first, pair->interface_first, pair->vlan_first);
-    write_place(copy, sizeof copy, pair->interface_copy, pair->vlan_copy);
-    if (pair->hops != FS_DEDUP_NO_HOPS)
-        snprintf(hops, sizeof hops, "; hops: %d", pair->hops);
-    snprintf(text, size, "interface %s to %s%s", first, copy, hops);
 }
 
 void fs_duplicates_each_pair(const struct fs_duplicate_totals *totals, fs_duplicates_line line, void *user) {

@@ -10,6 +10,9 @@ void fs_duplicates_register(int proto);
 /* Add what is known of the frame as a copy, fs_store_duplicate(), to its tree, which may be NULL. */
 void fs_duplicates_show(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, const struct fs_duplicate *duplicate);
 
+/* Names of the bits that are set, joined by "+"; "-" without any. */
+void fs_duplicates_join(char *text, size_t size, unsigned bits, const char *(*name)(unsigned));
+
 /* Of the frames that a table was given. */
 struct fs_duplicate_totals {
     uint64_t count; /* of all treatments but withheld */

@@ -40,16 +40,23 @@ static void write_all(struct fs_record_writer *writer) {
     }
 }
 
-static void add_object(export_object_list_t *list, enum fs_record_format format, const char *name, const char *type) {
+GByteArray *fs_export_objects_records(enum fs_record_format format, uint64_t *count) {
     GByteArray *bytes = g_byte_array_new();
     struct fs_record_options options = fs_record_options_of(format, append, bytes);
     struct fs_record_writer writer;
     (void)fs_record_begin(&writer, &options);
     write_all(&writer);
     (void)fs_record_end(&writer, fs_store_latest_ns());
+    *count = writer.written;
+    return bytes;
+}
+
+static void add_object(export_object_list_t *list, enum fs_record_format format, const char *name, const char *type) {
+    uint64_t count;
+    GByteArray *bytes = fs_export_objects_records(format, &count);
     export_object_entry_t *entry = g_new0(export_object_entry_t, 1);
     entry->pkt_num = fs_store_last_frame();
-    entry->hostname = g_strdup_printf("%" PRIu64 " records", writer.written);
+    entry->hostname = g_strdup_printf("%" PRIu64 " records", count);
     entry->content_type = g_strdup(type);
     entry->filename = g_strdup(name);
     entry->payload_len = bytes->len;

@@ -6,7 +6,12 @@
 
 #include "compat.h"
 
+#include "flowscope/record.h"
+
 void fs_export_objects_register(int proto);
 void fs_export_objects_queue(packet_info *pinfo);
+
+/* Records of all flows, as they are now; how many is put into `count`. */
+GByteArray *fs_export_objects_records(enum fs_record_format format, uint64_t *count);
 
 #endif

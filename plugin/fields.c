@@ -49,6 +49,8 @@ static int ett_packet = -1, ett_flow = -1, ett_side[2] = {-1, -1};
     XX(last_frame, "last_frame", "Last frame", FT_FRAMENUM, BASE_NONE, NULL, "Last frame of the flow so far")          \
     XX(rtt, "rtt", "Round-trip time", FT_RELATIVE_TIME, BASE_NONE, NULL,                                               \
        "From the segment that this one acknowledges first, at the point of capture")                                   \
+    XX(carried, "carried", "Carries flow", FT_UINT32, BASE_DEC, NULL,                                                  \
+       "Number of the flow of the packet that it carries, as a tunnel")                                                \
     XX(session_message, "session.message", "Message", FT_STRING, BASE_NONE, NULL,                                      \
        "Message of the application that is complete with this frame, in one line")                                     \
     XX(session_request_in, "session.request_in", "Request in frame", FT_FRAMENUM, BASE_NONE,                           \
@@ -74,6 +76,8 @@ static int ett_packet = -1, ett_flow = -1, ett_side[2] = {-1, -1};
     XX(flow_community_id, "flow.community_id", "Community ID", FT_STRING, BASE_NONE, NULL,                             \
        "Name of the flow in other tools; see preference flowscope.community_id_seed")                                  \
     XX(flow_parent, "flow.parent", "Carrier", FT_UINT32, BASE_DEC, NULL, "Flow of the tunnel that the flow came in")   \
+    XX(flow_parent_frame, "flow.parent_frame", "First frame of the carrier", FT_FRAMENUM, BASE_NONE, NULL,             \
+       "First frame of the flow of the tunnel")                                                                        \
     XX(flow_state, "flow.state", "State", FT_STRING, BASE_NONE, NULL, "Latest state of the flow")                      \
     XX(flow_end, "flow.end", "End", FT_STRING, BASE_NONE, NULL, "Why the flow is over; live if it is not")             \
     XX(flow_start, "flow.start", "Start", FT_ABSOLUTE_TIME, ABSOLUTE_TIME_LOCAL, NULL, "Time of the first packet")     \
@@ -225,9 +229,15 @@ static bool is_visible(const proto_tree *tree) {
     return PTREE_DATA(tree)->visible;
 }
 
-static bool any_wanted(const proto_tree *tree, const int *const *fields, size_t count) {
+/* What proto_field_is_referenced() says of any of them, without asking it of dozens of fields for every packet. */
+static bool any_wanted(const proto_tree *tree, const int *const *fields, size_t count,
+                       const header_field_info **infos) {
+    if (is_visible(tree))
+        return true;
     for (size_t i = 0; i < count; i++) {
-        if (proto_field_is_referenced((proto_tree *)(uintptr_t)tree, *fields[i]))
+        if (!infos[i])
+            infos[i] = proto_registrar_get_nth((guint)*fields[i]);
+        if (infos[i]->ref_type != HF_REF_TYPE_NONE)
             return true;
     }
     return false;
@@ -240,14 +250,16 @@ static bool wants_side(const proto_tree *tree, enum fs_side side) {
 #define FIELD(variable, abbreviation, name, type, display, strings, description) &hf_##variable[1],
     static const int *const responder[] = {SIDE_FIELDS(FIELD)};
 #undef FIELD
-    return any_wanted(tree, side == FS_INITIATOR ? initiator : responder, FS_LENGTH_OF(initiator));
+    static const header_field_info *infos[2][FS_LENGTH_OF(initiator)];
+    return any_wanted(tree, side == FS_INITIATOR ? initiator : responder, FS_LENGTH_OF(initiator), infos[side]);
 }
 
 static bool wants_totals(const proto_tree *tree) {
 #define FIELD(variable, abbreviation, name, type, display, strings, description) &hf_##variable,
     static const int *const fields[] = {FLOW_FIELDS(FIELD)};
 #undef FIELD
-    return any_wanted(tree, fields, FS_LENGTH_OF(fields));
+    static const header_field_info *infos[FS_LENGTH_OF(fields)];
+    return any_wanted(tree, fields, FS_LENGTH_OF(fields), infos);
 }
 
 /* ---- one value ---- */
@@ -354,19 +366,40 @@ static void show_totals(const struct place *place, const struct fs_flow_info *in
     add_uint64(place, hf_flow_payload_bytes, i->payload_bytes + r->payload_bytes);
 }
 
+static void show_carrier(const struct place *place, uint64_t parent) {
+    struct fs_flow_facts facts;
+    if (parent == FS_NO_FLOW)
+        return;
+    add_uint(place, hf_flow_parent, (uint32_t)parent);
+    if (proto_field_is_referenced(place->tree, hf_flow_parent_frame) && fs_store_flow(parent, &facts))
+        add_frame(place, hf_flow_parent_frame, facts.info.first_frame);
+}
+
+/* Letters for filters, and what they stand for. */
+static void show_history(const struct place *place, const char *history) {
+    char words[FS_TEXT_HISTORY];
+    if (!history[0])
+        return;
+    if (!is_visible(place->tree)) {
+        add_text(place, hf_flow_history, history);
+        return;
+    }
+    fs_text_history(history, words, sizeof words);
+    proto_item_set_generated(proto_tree_add_string_format_value(place->tree, hf_flow_history, place->tvb, 0, 0, history,
+                                                                "%s (%s)", history, words));
+}
+
 static void show_words(const struct place *place, const struct fs_flow_info *info) {
     char text[FS_TEXT_MARKS];
     fs_text_protocol(info, text, sizeof text);
     add_text(place, hf_flow_protocol, text);
     add_text(place, hf_session_protocol, fs_store_app((uint32_t)info->id));
-    if (info->parent != FS_NO_FLOW)
-        add_uint(place, hf_flow_parent, (uint32_t)info->parent);
+    show_carrier(place, info->parent);
     add_text(place, hf_flow_state, fs_state_name(info->state));
     add_text(place, hf_flow_end, fs_end_name(info->end));
     fs_text_marks(info->marks, text, sizeof text);
     add_text(place, hf_flow_marks, text);
-    if (info->history[0])
-        add_text(place, hf_flow_history, info->history);
+    show_history(place, info->history);
     add_text(place, hf_flow_conn_state, info->conn_state);
 }
 
@@ -481,7 +514,17 @@ static void show_message(const struct place *place, const struct fs_message_entr
         add_text(place, hf_session_ja4, entry->ja4);
 }
 
+static bool wants_messages(const proto_tree *tree) {
+    static const int *const fields[] = {&hf_session_message, &hf_session_request_in, &hf_session_response_in,
+                                        &hf_session_time,    &hf_session_unanswered, &hf_session_ja3,
+                                        &hf_session_ja4};
+    static const header_field_info *infos[FS_LENGTH_OF(fields)];
+    return any_wanted(tree, fields, FS_LENGTH_OF(fields), infos);
+}
+
 static void show_messages(const struct place *place, uint32_t frame, uint32_t flow) {
+    if (!wants_messages(place->tree))
+        return;
     for (guint i = fs_messages_first(frame); i < fs_messages_count(); i++) {
         const struct fs_message_entry *entry = fs_messages_get(i);
         if (entry->frame != frame)
@@ -519,15 +562,27 @@ static void show_record(const struct place *place, uint32_t frame, unsigned n, c
         add_frame(place, hf_last_frame, info->last_frame);
 }
 
+/* Packets of a frame come from the outside in: those that this one carries are among the `left` behind it. */
+static void show_carried(const struct place *place, const struct fs_seen *seen, unsigned left) {
+    struct fs_flow_facts facts;
+    if (!left || !proto_field_is_referenced(place->tree, hf_carried))
+        return;
+    for (unsigned n = 1; n <= left; n++) {
+        if (fs_store_flow(seen[n].record.flow, &facts) && facts.info.parent == seen->record.flow)
+            add_uint(place, hf_carried, seen[n].record.flow);
+    }
+}
+
 /* Whether fields are asked for that the record alone does not answer. */
 static bool wants_flow(const proto_tree *tree) {
     static const int *const fields[] = {&hf_first_frame, &hf_last_frame};
-    return any_wanted(tree, fields, FS_LENGTH_OF(fields)) || wants_totals(tree) || wants_side(tree, FS_INITIATOR) ||
-           wants_side(tree, FS_RESPONDER);
+    static const header_field_info *infos[FS_LENGTH_OF(fields)];
+    return any_wanted(tree, fields, FS_LENGTH_OF(fields), infos) || wants_totals(tree) ||
+           wants_side(tree, FS_INITIATOR) || wants_side(tree, FS_RESPONDER);
 }
 
-static proto_item *show_packet(tvbuff_t *tvb, proto_tree *tree, uint32_t frame, unsigned n,
-                               const struct fs_seen *seen) {
+static proto_item *show_packet(tvbuff_t *tvb, proto_tree *tree, uint32_t frame, unsigned n, const struct fs_seen *seen,
+                               unsigned left) {
     struct fs_flow_facts facts;
     bool known = wants_flow(tree) && fs_store_flow(seen->record.flow, &facts);
     struct place place = {tvb, tree};
@@ -535,6 +590,7 @@ static proto_item *show_packet(tvbuff_t *tvb, proto_tree *tree, uint32_t frame, 
     proto_item_set_generated(item);
     place.tree = proto_item_add_subtree(item, ett_packet);
     show_record(&place, frame, n, seen, known ? &facts.info : NULL);
+    show_carried(&place, seen, left);
     if (known)
         show_flow(&place, &facts);
     return item;
@@ -554,7 +610,7 @@ void fs_fields_show(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, const s
     if (tree && !proto_field_is_referenced(tree, proto_flowscope))
         tree = NULL;
     for (unsigned n = 0; n < count; n++) {
-        proto_item *item = tree ? show_packet(tvb, tree, pinfo->num, n, &seen[n]) : NULL;
+        proto_item *item = tree ? show_packet(tvb, tree, pinfo->num, n, &seen[n], count - n - 1) : NULL;
         for (unsigned bit = 0; seen[n].anomalies >> bit; bit++) {
             if (seen[n].anomalies >> bit & 1)
                 expert_add_info(pinfo, item, anomaly_infos[bit]);

@@ -2,12 +2,12 @@
 #include "flows.h"
 
 #include "argument.h"
+#include "flow_row.h"
 #include "store.h"
-#include "table.h"
-#include "tap.h"
 
 #include <stdio.h>
-#include <stdlib.h>
+
+static const struct fs_table table;
 
 /* Counters of the frames that a listener was given, by flow id. */
 struct chosen {
@@ -42,6 +42,7 @@ static void set_chosen(const GArray *flows, uint32_t id, struct fs_row *row) {
 static bool make_row(const GArray *flows, uint32_t id, struct fs_row *row) {
     set_chosen(flows, id, row);
     row->start_ns = fs_store_start_ns();
+    row->app = fs_store_app(id);
     return fs_store_flow(id, &row->facts);
 }
 
@@ -109,56 +110,25 @@ void fs_flows_keep(void) {
     }
 }
 
-struct layout {
-    unsigned columns;
-    unsigned rows;
-    int *widths;
-};
-
-static void measure(const struct fs_row *row, void *user) {
-    struct layout *layout = user;
-    char cell[FS_CELL];
-    layout->rows++;
-    for (unsigned c = 0; c < layout->columns; c++) {
-        fs_flow_columns[c].write(row, cell);
-        int width = (int)strlen(cell);
-        layout->widths[c] = width > layout->widths[c] ? width : layout->widths[c];
-    }
+static void measure_row(const struct fs_row *row, void *layout) {
+    fs_layout_measure(layout, row);
 }
 
-static void print_cell(const struct layout *layout, unsigned column, const char *cell) {
-    bool last = column + 1 == layout->columns;
-    if (fs_flow_columns[column].number)
-        printf("%*s", layout->widths[column], cell);
-    else
-        printf("%-*s", last ? 0 : layout->widths[column], cell);
-    fputs(last ? "\n" : "  ", stdout);
-}
-
-static void print_row(const struct fs_row *row, void *user) {
-    const struct layout *layout = user;
-    char cell[FS_CELL];
-    for (unsigned c = 0; c < layout->columns; c++) {
-        fs_flow_columns[c].write(row, cell);
-        print_cell(layout, c, cell);
-    }
+static void print_row(const struct fs_row *row, void *layout) {
+    fs_layout_print(layout, row);
 }
 
 static void text_draw(void *data) {
     const struct listener *listener = data;
-    struct layout layout = {.columns = fs_flow_column_count()};
-    layout.widths = g_new(int, layout.columns);
-    for (unsigned c = 0; c < layout.columns; c++)
-        layout.widths[c] = (int)strlen(fs_flow_columns[c].title);
-    uint64_t forgotten = each_row(listener, measure, &layout);
+    struct fs_layout layout;
+    fs_layout_init(&layout, &table, fs_flow_column_count());
+    uint64_t forgotten = each_row(listener, measure_row, &layout);
     printf("\nFlowscope: %u flows%s%s; > from initiator to responder, < back\n", layout.rows,
            listener->filter ? " in " : "", listener->filter ? listener->filter : "");
-    for (unsigned c = 0; c < layout.columns; c++)
-        print_cell(&layout, c, fs_flow_columns[c].title);
+    fs_layout_print_titles(&layout);
     each_row(listener, print_row, &layout);
     if (forgotten)
         printf("\n%" PRIu64 " flows were forgotten (preference flowscope.max_flows)\n", forgotten);
-    g_free(layout.widths);
 }
 
 static void text_finish(void *data) {
@@ -195,7 +165,6 @@ struct gui_state {
 };
 
 static GHashTable *gui_states; /* stat_tap_table* to struct gui_state* */
-static stat_tap_table_item *gui_columns;
 
 static void gui_state_free(void *data) {
     struct gui_state *state = data;
@@ -205,109 +174,53 @@ static void gui_state_free(void *data) {
 }
 
 /* A new table may have the address of one that is gone. */
-static void gui_state_set(stat_tap_table *table) {
+static void gui_opened(stat_tap_table *shown) {
     struct gui_state *state = g_new(struct gui_state, 1);
     state->flows = flows_new();
     state->rows = g_array_new(FALSE, TRUE, sizeof(guint));
     if (!gui_states)
         gui_states = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, gui_state_free);
-    g_hash_table_replace(gui_states, table, state);
+    g_hash_table_replace(gui_states, shown, state);
 }
 
-static void set_item(stat_tap_table_item_type *item, const struct fs_column *column, const struct fs_row *row) {
+static void set_counters(stat_tap_table *shown, guint at, unsigned side, const struct fs_row *row) {
     char cell[FS_CELL];
-    column->write(row, cell);
-    fs_table_set_item(item, column->number, cell);
-}
-
-static void gui_add_row(stat_tap_table *table, const struct fs_row *row) {
-    stat_tap_table_item_type *items = g_new0(stat_tap_table_item_type, fs_flow_column_maximum);
-    for (unsigned c = 0; c < fs_flow_column_maximum; c++)
-        set_item(&items[c], &fs_flow_columns[c], row);
-    items[0].user_data.uint_value = (guint)row->facts.info.id;
-    stat_tap_init_table_row(table, table->num_elements, fs_flow_column_maximum, items);
-    g_free(items);
-}
-
-static void gui_init(stat_tap_table_ui *ui) {
-    const char *name = "Flowscope Flows";
-    stat_tap_table *table = stat_tap_find_table(ui, name);
-    if (table) {
-        if (ui->stat_tap_reset_table_cb)
-            ui->stat_tap_reset_table_cb(table);
-        return;
-    }
-    table = stat_tap_init_table(name, (int)fs_flow_column_maximum, 0, "flowscope.flow == %u");
-    gui_state_set(table);
-    stat_tap_add_table(ui, table);
+    for (unsigned c = FS_FLOW_FIRST_COUNTER + side; c < FS_FLOW_AFTER_COUNTERS; c += 2)
+        fs_table_set(&table, shown, at, c, fs_flow_write(row, c, cell));
 }
 
 static tap_packet_status gui_packet(void *data, packet_info *pinfo, epan_dissect_t *edt _U_, const void *record,
                                     tap_flags_t flags _U_) {
-    stat_data_t *stat = data;
     const struct fs_seen *seen = record;
-    stat_tap_table *table = g_array_index(stat->stat_tap_data->tables, stat_tap_table *, 0);
-    struct gui_state *state = g_hash_table_lookup(gui_states, table);
+    stat_tap_table *shown = fs_table_of(data);
+    struct gui_state *state = g_hash_table_lookup(gui_states, shown);
     uint32_t id = seen->record.flow;
     struct fs_row row;
     count(state->flows, pinfo, seen);
     if (id >= state->rows->len)
         g_array_set_size(state->rows, id + 1);
     guint *at = &g_array_index(state->rows, guint, id);
-    if (!*at) {
-        if (!make_row(state->flows, id, &row))
-            return TAP_PACKET_DONT_REDRAW;
-        gui_add_row(table, &row);
-        *at = table->num_elements;
-        return TAP_PACKET_REDRAW;
+    if (!*at && make_row(state->flows, id, &row)) {
+        fs_table_add(&table, shown, &row, id);
+        *at = shown->num_elements;
+    } else if (*at) {
+        set_chosen(state->flows, id, &row);
+        set_counters(shown, *at - 1, fs_record_side(&seen->record), &row);
     }
-    set_chosen(state->flows, id, &row);
-    for (unsigned c = 0; c < fs_flow_column_maximum; c++) {
-        if (fs_flow_columns[c].counted)
-            set_item(stat_tap_get_field_data(table, *at - 1, c), &fs_flow_columns[c], &row);
-    }
-    return TAP_PACKET_REDRAW;
+    return TAP_PACKET_DONT_REDRAW; /* the dialog draws once, after the last packet: drawing is what takes time */
 }
 
-static void gui_reset(stat_tap_table *table) {
-    struct gui_state *state = g_hash_table_lookup(gui_states, table);
-    fs_table_clear(table);
+static void gui_reset(stat_tap_table *shown) {
+    struct gui_state *state = g_hash_table_lookup(gui_states, shown);
+    fs_table_clear(shown);
     g_array_set_size(state->flows, 0);
     g_array_set_size(state->rows, 0);
 }
 
-static tap_param filter_parameter[] = {{PARAM_FILTER, "filter", "Filter", NULL, TRUE}};
+static const struct fs_table table = {"Flowscope Flows", "flowscope,flows", "flowscope",   "flowscope.flow == %u",
+                                      fs_flow_columns,   FS_FLOW_COLUMNS,   fs_flow_write, text_init,
+                                      gui_packet,        gui_opened,        gui_reset};
 
 void fs_flows_register(void) {
-    if (fs_tap_is_tshark()) {
-        static stat_tap_ui text = {REGISTER_PACKET_STAT_GROUP_UNSORTED, "Flowscope Flows", "flowscope,flows", text_init,
-                                   FS_LENGTH_OF(filter_parameter),      filter_parameter};
-        register_stat_tap_ui(&text, NULL);
-        return;
-    }
-    static stat_tap_table_ui table = {REGISTER_PACKET_STAT_GROUP_UNSORTED,
-                                      "Flowscope Flows",
-                                      "flowscope",
-                                      "flowscope,flows",
-                                      gui_init,
-                                      gui_packet,
-                                      gui_reset,
-                                      fs_table_free_item,
-                                      NULL,
-                                      0,
-                                      NULL,
-                                      FS_LENGTH_OF(filter_parameter),
-                                      filter_parameter,
-                                      NULL,
-                                      0};
-    gui_columns = g_new0(stat_tap_table_item, fs_flow_column_maximum);
-    for (unsigned c = 0; c < fs_flow_column_maximum; c++) {
-        gui_columns[c].type = fs_flow_columns[c].number ? TABLE_ITEM_UINT : TABLE_ITEM_STRING;
-        gui_columns[c].align = fs_flow_columns[c].number ? TAP_ALIGN_RIGHT : TAP_ALIGN_LEFT;
-        gui_columns[c].column_name = fs_flow_columns[c].title;
-        gui_columns[c].field_format = "%u";
-    }
-    table.nfields = fs_flow_column_maximum;
-    table.fields = gui_columns;
-    register_stat_tap_table_ui(&table);
+    fs_table_register(&table);
 }

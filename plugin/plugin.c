@@ -4,12 +4,14 @@
 
 #include "anomalies.h"
 #include "conv.h"
+#include "duplicate_table.h"
 #include "duplicates.h"
 #include "export.h"
 #include "feed.h"
 #include "fields.h"
 #include "flows.h"
 #include "follow.h"
+#include "hierarchy.h"
 #include "menu.h"
 #include "prefs.h"
 #include "sessions.h"
@@ -26,6 +28,7 @@ static void close_file(void) {
     fs_streams_keep();
     fs_sessions_keep();
     fs_export_keep();
+    fs_hierarchy_keep();
     fs_follow_forget();
     fs_store_close();
 }
@@ -124,6 +127,8 @@ static void register_handoff(void) {
     fs_anomalies_register();
     fs_streams_register();
     fs_sessions_register();
+    fs_duplicate_table_register();
+    fs_hierarchy_register();
     fs_export_register();
 }
 

@@ -6,7 +6,6 @@
 #include "prefs.h"
 #include "store.h"
 #include "table.h"
-#include "tap.h"
 #include "text.h"
 
 #include <stdio.h>
@@ -27,11 +26,13 @@ enum {
     COLUMNS
 };
 
-static const struct {
-    const char *title;
-    bool number;
-} columns[COLUMNS] = {{"Frame", true}, {"Time[s]", true}, {"Flow", true},     {"Protocol", false}, {"Server", false},
-                      {"Other", true}, {"Bytes", true},   {"Time[ms]", true}, {"Marks", false},    {"Message", false}};
+static const struct fs_column columns[COLUMNS] = {{"Frame", FS_COLUMN_COUNT}, {"Time[s]", FS_COLUMN_NUMBER},
+                                                  {"Flow", FS_COLUMN_COUNT},  {"Protocol", FS_COLUMN_TEXT},
+                                                  {"Server", FS_COLUMN_TEXT}, {"Other", FS_COLUMN_NUMBER},
+                                                  {"Bytes", FS_COLUMN_COUNT}, {"Time[ms]", FS_COLUMN_NUMBER},
+                                                  {"Marks", FS_COLUMN_TEXT},  {"Message", FS_COLUMN_TEXT}};
+
+static const struct fs_table table;
 
 struct row {
     uint32_t frame, other, flow;
@@ -100,7 +101,8 @@ static void write_optional(char cell[FS_CELL], bool known, uint64_t value) {
 }
 
 /* The message itself is not cut to a cell: it is printed as it is. */
-static const char *write_cell(const struct row *row, unsigned column, char cell[FS_CELL]) {
+static const char *write_cell(const void *data, unsigned column, char *cell) {
+    const struct row *row = data;
     switch (column) {
     case COLUMN_FRAME:
         write_optional(cell, true, row->frame);
@@ -290,20 +292,6 @@ void fs_sessions_keep(void) {
         keep(at->data);
 }
 
-static void measure(const struct row *row, int widths[COLUMNS]) {
-    char cell[FS_CELL];
-    for (unsigned c = 0; c < COLUMN_TEXT; c++) {
-        int width = (int)strlen(write_cell(row, c, cell));
-        widths[c] = width > widths[c] ? width : widths[c];
-    }
-}
-
-static void print_cell(int width, unsigned column, const char *cell) {
-    bool last = column + 1 == COLUMNS;
-    printf(columns[column].number ? "%*s" : "%-*s", last ? 0 : width, cell);
-    fputs(last ? "\n" : "  ", stdout);
-}
-
 static void print_head(const struct listener *listener) {
     uint64_t unanswered = 0, without_request = 0;
     for (guint i = 0; i < listener->kept->len; i++) {
@@ -319,21 +307,16 @@ static void print_head(const struct listener *listener) {
 
 static void text_draw(void *data) {
     struct listener *listener = data;
-    int widths[COLUMNS];
+    struct fs_layout layout;
     fs_store_finish();
     keep(listener);
     print_head(listener);
-    for (unsigned c = 0; c < COLUMNS; c++)
-        widths[c] = (int)strlen(columns[c].title);
+    fs_layout_init(&layout, &table, COLUMNS);
     for (guint i = 0; i < listener->kept->len; i++)
-        measure(&g_array_index(listener->kept, struct row, i), widths);
-    for (unsigned c = 0; c < COLUMNS; c++)
-        print_cell(widths[c], c, columns[c].title);
-    for (guint i = 0; i < listener->kept->len; i++) {
-        char cell[FS_CELL];
-        for (unsigned c = 0; c < COLUMNS; c++)
-            print_cell(widths[c], c, write_cell(&g_array_index(listener->kept, struct row, i), c, cell));
-    }
+        fs_layout_measure(&layout, &g_array_index(listener->kept, struct row, i));
+    fs_layout_print_titles(&layout);
+    for (guint i = 0; i < listener->kept->len; i++)
+        fs_layout_print(&layout, &g_array_index(listener->kept, struct row, i));
     if (listener->dropped)
         printf("\n%" PRIu64 " messages were not kept (preference flowscope.max_messages)\n", listener->dropped);
     print_times(&listener->times);
@@ -369,73 +352,31 @@ static FS_TAP_INIT_RESULT text_init(const char *argument, void *user _U_) {
 
 /* ---- GUI and sharkd: a table ---- */
 
-static void gui_add_row(stat_tap_table *table, const struct row *row) {
-    stat_tap_table_item_type *items = g_new0(stat_tap_table_item_type, COLUMNS);
-    char cell[FS_CELL];
-    for (unsigned c = 0; c < COLUMNS; c++)
-        fs_table_set_item(&items[c], columns[c].number, write_cell(row, c, cell));
-    items[0].user_data.uint_value = row->frame;
-    stat_tap_init_table_row(table, table->num_elements, COLUMNS, items);
-    g_free(items);
-}
-
-static void gui_init(stat_tap_table_ui *ui) {
-    const char *name = "Flowscope Sessions";
-    stat_tap_table *table = stat_tap_find_table(ui, name);
-    if (table) {
-        if (ui->stat_tap_reset_table_cb)
-            ui->stat_tap_reset_table_cb(table);
-        return;
-    }
-    stat_tap_add_table(ui, stat_tap_init_table(name, COLUMNS, 0, "frame.number == %u"));
-}
-
 static tap_packet_status gui_frame(void *data, packet_info *pinfo, epan_dissect_t *edt _U_, const void *record _U_,
                                    tap_flags_t flags _U_) {
-    stat_data_t *stat = data;
-    stat_tap_table *table = g_array_index(stat->stat_tap_data->tables, stat_tap_table *, 0);
     for (guint i = fs_messages_first(pinfo->num); i < fs_messages_count(); i++) {
         const struct fs_message_entry *entry = fs_messages_get(i);
         struct row row;
         if (entry->frame != pinfo->num)
             break;
         if (make_row(entry, &row))
-            gui_add_row(table, &row);
+            fs_table_add(&table, fs_table_of(data), &row, row.frame);
     }
-    return TAP_PACKET_REDRAW;
+    return TAP_PACKET_DONT_REDRAW; /* the dialog draws after the last packet */
 }
 
-static tap_param filter_parameter[] = {{PARAM_FILTER, "filter", "Filter", NULL, TRUE}};
+static const struct fs_table table = {"Flowscope Sessions",
+                                      "flowscope,sessions",
+                                      "flowscope_frame",
+                                      "frame.number == %u",
+                                      columns,
+                                      COLUMNS,
+                                      write_cell,
+                                      text_init,
+                                      gui_frame,
+                                      NULL,
+                                      NULL};
 
 void fs_sessions_register(void) {
-    if (fs_tap_is_tshark()) {
-        static stat_tap_ui text = {
-            REGISTER_PACKET_STAT_GROUP_UNSORTED, "Flowscope Sessions", "flowscope,sessions", text_init,
-            FS_LENGTH_OF(filter_parameter),      filter_parameter};
-        register_stat_tap_ui(&text, NULL);
-        return;
-    }
-    static stat_tap_table_item items[COLUMNS];
-    static stat_tap_table_ui table = {REGISTER_PACKET_STAT_GROUP_UNSORTED,
-                                      "Flowscope Sessions",
-                                      "flowscope_frame",
-                                      "flowscope,sessions",
-                                      gui_init,
-                                      gui_frame,
-                                      fs_table_clear,
-                                      fs_table_free_item,
-                                      NULL,
-                                      COLUMNS,
-                                      items,
-                                      FS_LENGTH_OF(filter_parameter),
-                                      filter_parameter,
-                                      NULL,
-                                      0};
-    for (unsigned c = 0; c < COLUMNS; c++) {
-        items[c].type = columns[c].number ? TABLE_ITEM_UINT : TABLE_ITEM_STRING;
-        items[c].align = columns[c].number ? TAP_ALIGN_RIGHT : TAP_ALIGN_LEFT;
-        items[c].column_name = columns[c].title;
-        items[c].field_format = "%u";
-    }
-    register_stat_tap_table_ui(&table);
+    fs_table_register(&table);
 }

@@ -411,14 +411,23 @@ struct gui_state {
 
 static GHashTable *gui_states; /* stat_tap_table* to struct gui_state* */
 
-static stat_tap_table_item gui_columns[] = {
-    {TABLE_ITEM_STRING, TAP_ALIGN_LEFT, "What", "%-40s"},
-    {TABLE_ITEM_STRING, TAP_ALIGN_LEFT, "", "%-60s"},
-    {TABLE_ITEM_STRING, TAP_ALIGN_RIGHT, "Value", "%20s"},
+enum { COLUMN_GROUP, COLUMN_NAME, COLUMN_VALUE, COLUMNS };
+
+static const struct fs_column columns[COLUMNS] = {
+    {"What", FS_COLUMN_TEXT}, {"", FS_COLUMN_TEXT}, {"Value", FS_COLUMN_NUMBER}};
+
+static const struct fs_table table;
+
+struct row {
+    const char *cells[COLUMNS];
 };
 
+static const char *write_cell(const void *row, unsigned column, char *cell _U_) {
+    return ((const struct row *)row)->cells[column];
+}
+
 struct gui_output {
-    stat_tap_table *table;
+    stat_tap_table *shown;
     GArray *values;
     guint row;
 };
@@ -431,109 +440,70 @@ static void gui_state_free(void *data) {
 }
 
 /* A new table may have the address of one that is gone. */
-static void gui_state_set(stat_tap_table *table) {
+static void gui_opened(stat_tap_table *shown) {
     struct gui_state *state = g_new(struct gui_state, 1);
     state->summary = summary_new(NULL);
     state->values = g_array_new(FALSE, TRUE, sizeof(uint64_t));
     if (!gui_states)
         gui_states = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, gui_state_free);
-    g_hash_table_replace(gui_states, table, state);
+    g_hash_table_replace(gui_states, shown, state);
 }
 
-static void gui_set(stat_tap_table_item_type *item, const char *text) {
-    fs_table_free_item(NULL, 0, 0, item);
-    item->type = TABLE_ITEM_STRING;
-    item->value.string_value = g_strdup(text);
-}
-
-static bool gui_shows(const stat_tap_table *table, guint row, guint column, const char *text) {
-    const stat_tap_table_item_type *item = stat_tap_get_field_data(table, row, column);
+static bool gui_shows(const stat_tap_table *shown, guint row, guint column, const char *text) {
+    const stat_tap_table_item_type *item = stat_tap_get_field_data(shown, row, column);
     return item->type == TABLE_ITEM_STRING && strcmp(item->value.string_value, text) == 0;
 }
 
 static void gui_line(void *user, const char *group, const char *name, uint64_t value, enum unit unit) {
     struct gui_output *output = user;
-    guint row = output->row++;
-    if (row == output->table->num_elements) {
-        stat_tap_table_item_type items[FS_LENGTH_OF(gui_columns)];
-        memset(items, 0, sizeof items);
-        stat_tap_init_table_row(output->table, row, FS_LENGTH_OF(gui_columns), items);
-        g_array_set_size(output->values, row + 1);
-    } else if (g_array_index(output->values, uint64_t, row) == value && gui_shows(output->table, row, 1, name) &&
-               gui_shows(output->table, row, 0, group)) {
-        return;
-    }
+    guint at = output->row++;
+    bool is_new = at == output->shown->num_elements;
     char text[VALUE_TEXT];
+    struct row row = {{group, name, text}};
+    if (!is_new && g_array_index(output->values, uint64_t, at) == value &&
+        gui_shows(output->shown, at, COLUMN_NAME, name) && gui_shows(output->shown, at, COLUMN_GROUP, group))
+        return;
     write_value(text, value, unit);
-    gui_set(stat_tap_get_field_data(output->table, row, 0), group);
-    gui_set(stat_tap_get_field_data(output->table, row, 1), name);
-    gui_set(stat_tap_get_field_data(output->table, row, 2), text);
-    g_array_index(output->values, uint64_t, row) = value;
+    if (is_new) {
+        fs_table_add(&table, output->shown, &row, 0);
+        g_array_set_size(output->values, at + 1);
+    }
+    for (unsigned c = 0; c < COLUMNS && !is_new; c++)
+        fs_table_set(&table, output->shown, at, c, row.cells[c]);
+    g_array_index(output->values, uint64_t, at) = value;
 }
 
-static void gui_reset(stat_tap_table *table) {
-    struct gui_state *state = g_hash_table_lookup(gui_states, table);
-    fs_table_clear(table);
+static void gui_reset(stat_tap_table *shown) {
+    struct gui_state *state = g_hash_table_lookup(gui_states, shown);
+    fs_table_clear(shown);
     summary_reset(state->summary);
     g_array_set_size(state->values, 0);
-}
-
-static void gui_init(stat_tap_table_ui *ui) {
-    const char *name = "Flowscope Summary";
-    stat_tap_table *table = stat_tap_find_table(ui, name);
-    if (table) {
-        gui_reset(table);
-        return;
-    }
-    table = stat_tap_init_table(name, (int)FS_LENGTH_OF(gui_columns), 0, NULL);
-    gui_state_set(table);
-    stat_tap_add_table(ui, table);
 }
 
 /* A table has no call at the end, so its lines are right after every frame. A dialog reads a capture that was read
  * before: its flows do not change any more. */
 static tap_packet_status gui_frame(void *data, packet_info *pinfo, epan_dissect_t *edt _U_, const void *record,
                                    tap_flags_t flags _U_) {
-    stat_data_t *stat = data;
     const struct fs_tap_frame *frame = record;
-    stat_tap_table *table = g_array_index(stat->stat_tap_data->tables, stat_tap_table *, 0);
-    struct gui_state *state = g_hash_table_lookup(gui_states, table);
+    stat_tap_table *shown = fs_table_of(data);
+    struct gui_state *state = g_hash_table_lookup(gui_states, shown);
     struct summary *summary = state->summary;
     add_frame(summary, pinfo, frame, true);
-    struct gui_output gui = {table, state->values, 0};
+    struct gui_output gui = {shown, state->values, 0};
     struct output output = {gui_line, &gui};
     put_all(&output, summary, &summary->flows);
-    fs_table_shorten(table, gui.row);
+    fs_table_shorten(shown, gui.row);
     g_array_set_size(state->values, gui.row);
-    return TAP_PACKET_REDRAW;
+    return TAP_PACKET_DONT_REDRAW; /* the dialog draws after the last packet */
 }
 
-static tap_param filter_parameter[] = {{PARAM_FILTER, "filter", "Filter", NULL, TRUE}};
+static const struct fs_table table = {
+    "Flowscope Summary", "flowscope,stats", "flowscope_frame", NULL,       columns,  COLUMNS,
+    write_cell,          text_init,         gui_frame,         gui_opened, gui_reset};
 
 void fs_stats_register(void) {
-    if (fs_tap_is_tshark()) {
-        static stat_tap_ui stats = {
-            REGISTER_PACKET_STAT_GROUP_UNSORTED, "Flowscope Summary", "flowscope,stats", text_init,
-            FS_LENGTH_OF(filter_parameter),      filter_parameter};
-        static stat_tap_ui plain = {REGISTER_PACKET_STAT_GROUP_UNSORTED, "Flowscope", "flowscope", plain_init, 0, NULL};
-        register_stat_tap_ui(&stats, NULL);
+    static stat_tap_ui plain = {REGISTER_PACKET_STAT_GROUP_UNSORTED, "Flowscope", "flowscope", plain_init, 0, NULL};
+    fs_table_register(&table);
+    if (fs_tap_is_tshark())
         register_stat_tap_ui(&plain, NULL);
-        return;
-    }
-    static stat_tap_table_ui table = {REGISTER_PACKET_STAT_GROUP_UNSORTED,
-                                      "Flowscope Summary",
-                                      "flowscope_frame",
-                                      "flowscope,stats",
-                                      gui_init,
-                                      gui_frame,
-                                      gui_reset,
-                                      fs_table_free_item,
-                                      NULL,
-                                      FS_LENGTH_OF(gui_columns),
-                                      gui_columns,
-                                      FS_LENGTH_OF(filter_parameter),
-                                      filter_parameter,
-                                      NULL,
-                                      0};
-    register_stat_tap_table_ui(&table);
 }

@@ -1,252 +1,218 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "table.h"
 
-#include "prefs.h"
-#include "store.h"
-#include "text.h"
+#include "tap.h"
 
-static void number(char *cell, uint64_t value) {
-    snprintf(cell, FS_CELL, "%" PRIu64, value);
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- text ---- */
+
+void fs_layout_init(struct fs_layout *layout, const struct fs_table *table, unsigned columns) {
+    *layout = (struct fs_layout){.table = table, .columns = columns};
+    for (unsigned c = 0; c < columns; c++)
+        layout->widths[c] = (int)strlen(table->columns[c].title);
 }
 
-/* Seconds with six decimals, or milliseconds with three; "-" for none. */
-static void seconds(char *cell, uint64_t ns) {
-    snprintf(cell, FS_CELL, "%" PRIu64 ".%06u", ns / 1000000000, (unsigned)(ns % 1000000000 / 1000));
-}
-
-static void milliseconds(char *cell, uint64_t ns) {
-    if (ns == FS_NO_TIME)
-        (void)g_strlcpy(cell, "-", FS_CELL);
-    else
-        snprintf(cell, FS_CELL, "%" PRIu64 ".%03u", ns / 1000000, (unsigned)(ns % 1000000 / 1000));
-}
-
-static void write_flow(const struct fs_row *row, char *cell) {
-    number(cell, row->facts.info.id);
-}
-
-static void write_parent(const struct fs_row *row, char *cell) {
-    if (row->facts.info.parent == FS_NO_FLOW)
-        (void)g_strlcpy(cell, "-", FS_CELL);
-    else
-        number(cell, row->facts.info.parent);
-}
-
-static void write_protocol(const struct fs_row *row, char *cell) {
-    fs_text_protocol(&row->facts.info, cell, FS_CELL);
-}
-
-static void write_app(const struct fs_row *row, char *cell) {
-    (void)g_strlcpy(cell, fs_store_app((uint32_t)row->facts.info.id), FS_CELL);
-}
-
-static void write_initiator(const struct fs_row *row, char *cell) {
-    fs_text_endpoint(&row->facts.info, FS_INITIATOR, cell, FS_CELL);
-}
-
-static void write_responder(const struct fs_row *row, char *cell) {
-    fs_text_endpoint(&row->facts.info, FS_RESPONDER, cell, FS_CELL);
-}
-
-static void write_start(const struct fs_row *row, char *cell) {
-    uint64_t first = row->facts.info.first_ns;
-    if (first >= row->start_ns) {
-        seconds(cell, first - row->start_ns);
-        return;
+/* The last column needs no width: nothing follows it, and messages are long. */
+void fs_layout_measure(struct fs_layout *layout, const void *row) {
+    char cell[FS_CELL];
+    layout->rows++;
+    for (unsigned c = 0; c + 1 < layout->columns; c++) {
+        int width = (int)strlen(layout->table->write(row, c, cell));
+        layout->widths[c] = width > layout->widths[c] ? width : layout->widths[c];
     }
-    cell[0] = '-';
-    seconds(cell + 1, row->start_ns - first);
 }
 
-static void write_duration(const struct fs_row *row, char *cell) {
-    seconds(cell, row->facts.info.last_ns - row->facts.info.first_ns);
-}
-
-static void write_state(const struct fs_row *row, char *cell) {
-    (void)g_strlcpy(cell, fs_state_name(row->facts.info.state), FS_CELL);
-}
-
-static void write_end(const struct fs_row *row, char *cell) {
-    (void)g_strlcpy(cell, fs_end_name(row->facts.info.end), FS_CELL);
-}
-
-#define COUNTER(name, side, field)                                                                                     \
-    static void write_##name(const struct fs_row *row, char *cell) {                                                   \
-        number(cell, row->chosen[side].field);                                                                         \
-    }
-COUNTER(packets_i, FS_INITIATOR, packets)
-COUNTER(packets_r, FS_RESPONDER, packets)
-COUNTER(wire_i, FS_INITIATOR, wire_bytes)
-COUNTER(wire_r, FS_RESPONDER, wire_bytes)
-COUNTER(ip_i, FS_INITIATOR, ip_bytes)
-COUNTER(ip_r, FS_RESPONDER, ip_bytes)
-COUNTER(payload_i, FS_INITIATOR, payload_bytes)
-COUNTER(payload_r, FS_RESPONDER, payload_bytes)
-#undef COUNTER
-
-static void write_handshake(const struct fs_row *row, char *cell) {
-    uint64_t syn = row->facts.info.handshake_syn_ns;
-    uint64_t ack = row->facts.info.handshake_ack_ns;
-    milliseconds(cell, syn == FS_NO_TIME || ack == FS_NO_TIME ? FS_NO_TIME : syn + ack);
-}
-
-static void write_rtt(const struct fs_row *row, enum fs_side side, char *cell) {
-    const struct fs_rtt *rtt = &row->facts.info.tcp[side].rtt;
-    milliseconds(cell, rtt->samples ? rtt->mean_ns : FS_NO_TIME);
-}
-
-static void write_rtt_i(const struct fs_row *row, char *cell) {
-    write_rtt(row, FS_INITIATOR, cell);
-}
-
-static void write_rtt_r(const struct fs_row *row, char *cell) {
-    write_rtt(row, FS_RESPONDER, cell);
-}
-
-static void write_retransmissions_i(const struct fs_row *row, char *cell) {
-    number(cell, row->facts.info.tcp[FS_INITIATOR].retransmissions);
-}
-
-static void write_retransmissions_r(const struct fs_row *row, char *cell) {
-    number(cell, row->facts.info.tcp[FS_RESPONDER].retransmissions);
-}
-
-#define STREAM(name, side, field)                                                                                      \
-    static void write_##name(const struct fs_row *row, char *cell) {                                                   \
-        number(cell, row->facts.stream[side].field);                                                                   \
-    }
-STREAM(retransmitted_i, FS_INITIATOR, retransmitted_bytes)
-STREAM(retransmitted_r, FS_RESPONDER, retransmitted_bytes)
-STREAM(out_of_order_i, FS_INITIATOR, out_of_order_bytes)
-STREAM(out_of_order_r, FS_RESPONDER, out_of_order_bytes)
-STREAM(gap_i, FS_INITIATOR, gap_bytes)
-STREAM(gap_r, FS_RESPONDER, gap_bytes)
-STREAM(overlap_i, FS_INITIATOR, overlap_bytes)
-STREAM(overlap_r, FS_RESPONDER, overlap_bytes)
-STREAM(conflict_i, FS_INITIATOR, conflict_bytes)
-STREAM(conflict_r, FS_RESPONDER, conflict_bytes)
-#undef STREAM
-
-static void write_duplicates(const struct fs_row *row, enum fs_side side, char *cell) {
-    if (fs_prefs()->duplicates == FS_DUPLICATES_MARK)
-        number(cell, row->facts.info.side[side].duplicates);
+static void print_cell(const struct fs_layout *layout, unsigned column, const char *text) {
+    bool last = column + 1 == layout->columns;
+    if (layout->table->columns[column].kind == FS_COLUMN_TEXT)
+        printf("%-*s", last ? 0 : layout->widths[column], text);
     else
-        (void)g_strlcpy(cell, "-", FS_CELL);
+        printf("%*s", layout->widths[column], text);
+    fputs(last ? "\n" : "  ", stdout);
 }
 
-static void write_duplicates_i(const struct fs_row *row, char *cell) {
-    write_duplicates(row, FS_INITIATOR, cell);
+void fs_layout_print_titles(const struct fs_layout *layout) {
+    for (unsigned c = 0; c < layout->columns; c++)
+        print_cell(layout, c, layout->table->columns[c].title);
 }
 
-static void write_duplicates_r(const struct fs_row *row, char *cell) {
-    write_duplicates(row, FS_RESPONDER, cell);
+void fs_layout_print(const struct fs_layout *layout, const void *row) {
+    char cell[FS_CELL];
+    for (unsigned c = 0; c < layout->columns; c++)
+        print_cell(layout, c, layout->table->write(row, c, cell));
 }
 
-static void write_history(const struct fs_row *row, char *cell) {
-    (void)g_strlcpy(cell, row->facts.info.history[0] ? row->facts.info.history : "-", FS_CELL);
-}
+/* ---- dialog: cells ---- */
 
-static void write_conn_state(const struct fs_row *row, char *cell) {
-    (void)g_strlcpy(cell, row->facts.info.conn_state, FS_CELL);
-}
-
-static void write_marks(const struct fs_row *row, char *cell) {
-    fs_text_marks(row->facts.info.marks, cell, FS_CELL);
-}
-
-static void write_domain(const struct fs_row *row, char *cell) {
-    if (row->facts.info.key.domain)
-        snprintf(cell, FS_CELL, "%08x", row->facts.info.key.domain);
-    else
-        (void)g_strlcpy(cell, "-", FS_CELL);
-}
-
-const struct fs_column fs_flow_columns[] = {
-    {"Flow", true, false, write_flow},
-    {"Parent", true, false, write_parent},
-    {"Protocol", false, false, write_protocol},
-    {"App", false, false, write_app},
-    {"Initiator", false, false, write_initiator},
-    {"Responder", false, false, write_responder},
-    {"Start[s]", true, false, write_start},
-    {"Duration[s]", true, false, write_duration},
-    {"State", false, false, write_state},
-    {"End", false, false, write_end},
-    {"Packets>", true, true, write_packets_i},
-    {"Packets<", true, true, write_packets_r},
-    {"Frames>[B]", true, true, write_wire_i},
-    {"Frames<[B]", true, true, write_wire_r},
-    {"IP>[B]", true, true, write_ip_i},
-    {"IP<[B]", true, true, write_ip_r},
-    {"Payload>[B]", true, true, write_payload_i},
-    {"Payload<[B]", true, true, write_payload_r},
-    {"Handshake[ms]", true, false, write_handshake},
-    {"RTT>[ms]", true, false, write_rtt_i},
-    {"RTT<[ms]", true, false, write_rtt_r},
-    {"Retrans>", true, false, write_retransmissions_i},
-    {"Retrans<", true, false, write_retransmissions_r},
-    {"Retrans>[B]", true, false, write_retransmitted_i},
-    {"Retrans<[B]", true, false, write_retransmitted_r},
-    {"Dup>", true, false, write_duplicates_i},
-    {"Dup<", true, false, write_duplicates_r},
-    {"OutOfOrder>[B]", true, false, write_out_of_order_i},
-    {"OutOfOrder<[B]", true, false, write_out_of_order_r},
-    {"Gap>[B]", true, false, write_gap_i},
-    {"Gap<[B]", true, false, write_gap_r},
-    {"Overlap>[B]", true, false, write_overlap_i},
-    {"Overlap<[B]", true, false, write_overlap_r},
-    {"Conflict>[B]", true, false, write_conflict_i},
-    {"Conflict<[B]", true, false, write_conflict_r},
-    {"History", false, false, write_history},
-    {"ConnState", false, false, write_conn_state},
-    {"Marks", false, false, write_marks},
-    {"Domain", false, false, write_domain},
+/* Wireshark hands its own structure back: ours begins with it. */
+struct dialog {
+    stat_tap_table_ui ui;
+    const struct fs_table *table;
 };
 
-const unsigned fs_flow_column_maximum = FS_LENGTH_OF(fs_flow_columns);
+static GSList *dialogs;
 
-unsigned fs_flow_column_count(void) {
-    return fs_prefs_domain() ? fs_flow_column_maximum : fs_flow_column_maximum - 1;
+/* Newer versions print cells with the column's format, whatever the cell's type. */
+static void set_format(const struct fs_table *table, unsigned column, bool is_number) {
+    for (GSList *at = dialogs; at; at = at->next) {
+        struct dialog *dialog = at->data;
+        if (dialog->table == table)
+            dialog->ui.fields[column].field_format = is_number ? "%u" : "%s";
+    }
 }
 
-void fs_table_free_item(stat_tap_table *table _U_, guint row _U_, guint column _U_, stat_tap_table_item_type *item) {
+static void free_item(stat_tap_table *shown _U_, guint row _U_, guint column _U_, stat_tap_table_item_type *item) {
     if (item->type == TABLE_ITEM_STRING)
         g_free((char *)(uintptr_t)item->value.string_value);
     item->value.string_value = NULL;
     item->type = TABLE_ITEM_NONE;
 }
 
-void fs_table_set_item(stat_tap_table_item_type *item, bool number, const char *cell) {
-    char *end;
-    errno = 0;
-    unsigned long long value = strtoull(cell, &end, 10);
-    bool fits = number && cell[0] != '\0' && *end == '\0' && cell[0] != '-' && value <= UINT32_MAX;
-    double real = number && !fits ? g_ascii_strtod(cell, &end) : 0;
-    fs_table_free_item(NULL, 0, 0, item);
-    if (fits) {
-        item->type = TABLE_ITEM_UINT;
-        item->value.uint_value = (guint)value;
-    } else if (number && *end == '\0' && cell[0] != '\0') {
-        item->type = TABLE_ITEM_FLOAT;
-        item->value.float_value = real;
-    } else {
-        item->type = TABLE_ITEM_STRING;
-        item->value.string_value = g_strdup(cell);
+/* The dialog compares two cells by the type of the first: in a column of numbers and texts it would take a number for
+ * an address. So a column has one type. Texts sort as numbers do where they are as wide as each other. */
+enum { NUMBER_WIDTH = 14 };
+
+static void set_text(stat_tap_table_item_type *item, enum fs_column_kind kind, const char *text) {
+    char *copy = kind == FS_COLUMN_TEXT ? g_strdup(text) : g_strdup_printf("%*s", NUMBER_WIDTH, text);
+    free_item(NULL, 0, 0, item);
+    item->type = TABLE_ITEM_STRING;
+    item->value.string_value = copy;
+}
+
+static void set_count(stat_tap_table_item_type *item, guint value) {
+    item->type = TABLE_ITEM_UINT;
+    item->value.uint_value = value;
+}
+
+/* A count that the dialog's type has no room for makes all of its column texts. */
+static void widen(const struct fs_table *table, stat_tap_table *shown, unsigned column) {
+    set_format(table, column, false);
+    for (guint row = 0; row < shown->num_elements; row++) {
+        stat_tap_table_item_type *item = stat_tap_get_field_data(shown, row, column);
+        char text[16];
+        if (item->type != TABLE_ITEM_UINT)
+            continue;
+        snprintf(text, sizeof text, "%u", item->value.uint_value);
+        set_text(item, FS_COLUMN_COUNT, text);
     }
 }
 
-void fs_table_shorten(stat_tap_table *table, guint rows) {
-    while (table->num_elements > rows) {
-        guint row = table->num_elements - 1;
-        for (guint column = 0; column < table->num_fields; column++)
-            fs_table_free_item(table, row, column, stat_tap_get_field_data(table, row, column));
-        g_free(table->elements[row]);
-        table->num_elements = row;
+static bool is_wide(const stat_tap_table *shown, unsigned column) {
+    return shown->num_elements && stat_tap_get_field_data(shown, 0, column)->type == TABLE_ITEM_STRING;
+}
+
+static void set_cell(const struct fs_table *table, stat_tap_table *shown, stat_tap_table_item_type *item,
+                     unsigned column, const char *text) {
+    enum fs_column_kind kind = table->columns[column].kind;
+    uint64_t value = kind == FS_COLUMN_COUNT ? g_ascii_strtoull(text, NULL, 10) : 0;
+    if (kind == FS_COLUMN_COUNT && value > UINT32_MAX)
+        widen(table, shown, column);
+    if (kind != FS_COLUMN_COUNT || value > UINT32_MAX || is_wide(shown, column))
+        set_text(item, kind, text);
+    else
+        set_count(item, (guint)value);
+}
+
+void fs_table_set(const struct fs_table *table, stat_tap_table *shown, guint at, unsigned column, const char *text) {
+    set_cell(table, shown, stat_tap_get_field_data(shown, at, column), column, text);
+}
+
+/* ---- dialog: rows ---- */
+
+stat_tap_table *fs_table_of(const void *stat_data) {
+    const stat_data_t *stat = stat_data;
+    return g_array_index(stat->stat_tap_data->tables, stat_tap_table *, 0);
+}
+
+void fs_table_add(const struct fs_table *table, stat_tap_table *shown, const void *row, guint number) {
+    stat_tap_table_item_type items[FS_TABLE_COLUMNS];
+    char cell[FS_CELL];
+    memset(items, 0, sizeof items);
+    for (unsigned c = 0; c < table->count; c++)
+        set_cell(table, shown, &items[c], c, table->write(row, c, cell));
+    items[0].user_data.uint_value = number;
+    stat_tap_init_table_row(shown, shown->num_elements, table->count, items);
+}
+
+void fs_table_shorten(stat_tap_table *shown, guint rows) {
+    while (shown->num_elements > rows) {
+        guint row = shown->num_elements - 1;
+        for (guint column = 0; column < shown->num_fields; column++)
+            free_item(shown, row, column, stat_tap_get_field_data(shown, row, column));
+        g_free(shown->elements[row]);
+        shown->num_elements = row;
     }
 }
 
-void fs_table_clear(stat_tap_table *table) {
-    fs_table_shorten(table, 0);
-    g_free(table->elements);
-    table->elements = NULL;
+void fs_table_clear(stat_tap_table *shown) {
+    fs_table_shorten(shown, 0);
+    g_free(shown->elements);
+    shown->elements = NULL;
+}
+
+/* ---- registration ---- */
+
+static void open_dialog(stat_tap_table_ui *ui) {
+    const struct fs_table *table = ((struct dialog *)ui)->table;
+    stat_tap_table *shown = stat_tap_find_table(ui, table->name);
+    for (unsigned c = 0; c < table->count; c++)
+        set_format(table, c, table->columns[c].kind == FS_COLUMN_COUNT);
+    if (shown) {
+        ui->stat_tap_reset_table_cb(shown);
+        return;
+    }
+    shown = stat_tap_init_table(table->name, (int)table->count, 0, table->row_filter);
+    if (table->opened)
+        table->opened(shown);
+    stat_tap_add_table(ui, shown);
+}
+
+static stat_tap_table_item *columns_of(const struct fs_table *table) {
+    stat_tap_table_item *columns = g_new0(stat_tap_table_item, table->count);
+    for (unsigned c = 0; c < table->count; c++) {
+        enum fs_column_kind kind = table->columns[c].kind;
+        columns[c].type = kind == FS_COLUMN_COUNT ? TABLE_ITEM_UINT : TABLE_ITEM_STRING;
+        columns[c].align = kind == FS_COLUMN_TEXT ? TAP_ALIGN_LEFT : TAP_ALIGN_RIGHT;
+        /* The mark of the order hides the first letters of a narrow column, and the width is that of the first rows. */
+        columns[c].column_name = c == 0 && kind == FS_COLUMN_COUNT
+                                     ? g_strconcat("        ", table->columns[c].title, NULL)
+                                     : table->columns[c].title;
+        columns[c].field_format = kind == FS_COLUMN_COUNT ? "%u" : "%s";
+    }
+    return columns;
+}
+
+void fs_table_register(const struct fs_table *table) {
+    static tap_param filter[] = {{PARAM_FILTER, "filter", "Filter", NULL, TRUE}};
+    if (fs_tap_is_tshark() && !table->listen)
+        return;
+    if (fs_tap_is_tshark()) {
+        stat_tap_ui *text = g_new0(stat_tap_ui, 1);
+        *text = (stat_tap_ui){REGISTER_PACKET_STAT_GROUP_UNSORTED,
+                              table->name,
+                              table->argument,
+                              table->listen,
+                              FS_LENGTH_OF(filter),
+                              filter};
+        register_stat_tap_ui(text, NULL);
+        return;
+    }
+    struct dialog *dialog = g_new0(struct dialog, 1);
+    dialog->table = table;
+    dialog->ui = (stat_tap_table_ui){.group = REGISTER_PACKET_STAT_GROUP_UNSORTED,
+                                     .title = table->name,
+                                     .tap_name = table->tap,
+                                     .cli_string = table->argument,
+                                     .stat_tap_init_cb = open_dialog,
+                                     .packet_func = table->packet,
+                                     .stat_tap_reset_table_cb = table->reset ? table->reset : fs_table_clear,
+                                     .stat_tap_free_table_item_cb = free_item,
+                                     .nfields = table->count,
+                                     .fields = columns_of(table),
+                                     .nparams = FS_LENGTH_OF(filter),
+                                     .params = filter};
+    dialogs = g_slist_prepend(dialogs, dialog);
+    register_stat_tap_table_ui(&dialog->ui);
 }

@@ -91,3 +91,46 @@ void fs_text_anomalies(unsigned anomalies, char *text, size_t size) {
             join(text, size, fs_anomaly_slug(1U << bit));
     }
 }
+
+static const char *history_word(char letter) {
+    switch (g_ascii_tolower(letter)) {
+    case 's':
+        return "SYN";
+    case 'h':
+        return "SYN-ACK";
+    case 'a':
+        return "ACK";
+    case 'd':
+        return "data";
+    case 'f':
+        return "FIN";
+    case 'r':
+        return "RST";
+    case 'i':
+        return "FIN with RST";
+    case 'q':
+        return "SYN with FIN or RST";
+    case 't':
+        return "retransmission";
+    case 'w':
+        return "zero window";
+    case 'g':
+        return "gap";
+    default:
+        return "other";
+    }
+}
+
+void fs_text_history(const char *history, char *text, size_t size) {
+    text[0] = '\0';
+    for (; *history; history++) {
+        if (text[0])
+            (void)g_strlcat(text, ", ", size);
+        if (*history == '^') {
+            (void)g_strlcat(text, "roles flipped", size);
+            continue;
+        }
+        (void)g_strlcat(text, g_ascii_isupper(*history) ? "→ " : "← ", size);
+        (void)g_strlcat(text, history_word(*history), size);
+    }
+}

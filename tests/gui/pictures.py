@@ -79,8 +79,8 @@ def flows(screen, tshark):
         session.wireshark.select(8)
         session.details("End", "End", "Right")
         window = session.wireshark.statistics("Flowscope Flows")
-        screen.do("windowsize", "--sync", window, "1480", "250")
-        screen.do("windowmove", "--sync", window, "60", "740")
+        screen.do("windowsize", "--sync", window, "1530", "250")
+        screen.do("windowmove", "--sync", window, "40", "740")
         session.save("wireshark.png", "root")
 
 

@@ -103,6 +103,14 @@ class Screen:
                         "-quality", "95", path],
                        env=self.environment, check=True, timeout=PATIENCE)
 
+    def keep_picture(self, window):
+        """For whoever wants to see what was tested."""
+        folder = os.environ.get("FLOWSCOPE_PICTURES")
+        if folder and shutil.which("import"):
+            title = re.sub(r"[^A-Za-z]+", "-", self.titles().get(window, "window")).strip("-")
+            time.sleep(0.5)
+            self.photograph(os.path.join(folder, "%02d-%s.png" % (len(os.listdir(folder)), title)))
+
     def empty_clipboard(self):
         subprocess.run(["xclip", "-selection", "clipboard", "-i"], env=self.environment, input="nothing was copied",
                        text=True, check=False, timeout=PATIENCE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -122,7 +130,9 @@ class Screen:
 class Wireshark:
     """The program, as the same user as tshark, with the shipped profiles."""
 
-    def __init__(self, screen, tshark, capture, *arguments):
+    places = {}  # of entries in the Statistics menu, found so far
+
+    def __init__(self, screen, tshark, capture, *arguments, source="-r", profile="Flowscope", patience=PATIENCE):
         self.screen, self.name = screen, re.escape(os.path.basename(capture))
         runtime = os.path.join(tshark.folder, "runtime")
         if not os.path.isdir(runtime):
@@ -130,10 +140,10 @@ class Wireshark:
             if tshark.user:
                 os.chown(runtime, tshark.user.pw_uid, tshark.user.pw_gid)
         self.process = subprocess.Popen(
-            ["wireshark", "-n", "-C", "Flowscope", "-r", capture, *arguments], cwd=tshark.folder,
+            ["wireshark", "-n", "-C", profile, *source.split(), capture, *arguments], cwd=tshark.folder,
             preexec_fn=tshark.drop, env={**tshark.environment, "DISPLAY": screen.display, "XDG_RUNTIME_DIR": runtime},
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.main = screen.window("^" + self.name)
+        self.main = screen.window("^" + self.name if source == "-r" else "^Capturing from ", patience)
         if not self.main:
             raise RuntimeError("no window of Wireshark; the screen has %r" % screen.titles())
         screen.do("windowsize", "--sync", self.main, "1580", "940")
@@ -196,36 +206,97 @@ class Wireshark:
         self.screen.keys("alt+t", "Up", "Right", *["Down"] * entry, "Return")
         time.sleep(1)
 
-    def statistics(self, title):
+    def choose_statistics(self, *keys):
+        """What window an entry of the Statistics menu opens; None if none."""
+        before = set(self.screen.windows("."))
+        self.to_front()
+        self.screen.keys("alt+s", *keys)
+        new = wait_for(lambda: set(self.screen.windows(".")) - before, 3)
+        if not new:
+            self.screen.keys("Escape", "Escape", "Escape")
+            return None
+        window = new.pop()
+        wait_for(lambda: self.screen.titles().get(window), 5)
+        return window
+
+    def statistics(self, name):
         """Open a table by the Statistics menu. Its place differs from version to version."""
-        for place in range(9, 30):
-            before = set(self.screen.windows("."))
-            self.to_front()
-            self.screen.keys("alt+s", *["Down"] * place, "Return")
-            new = wait_for(lambda: set(self.screen.windows(".")) - before, 3)
-            if new:
-                window = new.pop()
-                wait_for(lambda: self.screen.titles().get(window), 5)
-                if title in self.screen.titles().get(window, ""):
-                    return window
+        title = "· %s ·" % name
+        # Those of one kind are neighbours.
+        known = self.places.get(name)
+        for place in [known] if known else [n for n in range(9, 30) if n not in self.places.values()]:
+            window = self.choose_statistics(*["Down"] * place, "Return")
+            shown = self.screen.titles().get(window, "") if window else ""
+            if window:
+                self.places[re.sub(r".*· (.*) ·.*", r"\1", shown)] = place
+            if title in shown:
+                self.screen.keep_picture(window)
+                return window
+            if window:
                 self.close_window(window)
-            else:
-                self.screen.keys("Escape", "Escape", "Escape")
         return None
 
-    def table(self, window):
-        """The rows of a table, by its button Copy: lists of cells."""
-        self.screen.raise_window(window)
+    def tree(self, name):
+        """Open a stats tree: the first entry of the last submenu of Statistics, or of one before."""
+        for up in (1, 2, 3):
+            window = self.choose_statistics(*["Up"] * up, "Right", "Return")
+            if window and name in self.screen.titles().get(window, ""):
+                self.screen.keep_picture(window)
+                return window
+            if window:
+                self.close_window(window)
+        return None
+
+    def button(self, window, from_right, from_bottom=24):
         width, height = self.screen.size(window)
-        for from_right in range(300, 180, -13):
+        self.screen.raise_window(window)
+        self.screen.click(window, width - from_right, height - from_bottom)
+
+    def copy_table(self, window):
+        """The text that the button Copy gives; it is near the right, before Save and Close."""
+        for from_right in (235, *range(300, 180, -13)):
             self.screen.empty_clipboard()
-            self.screen.click(window, width - from_right, height - 24)
+            self.button(window, from_right)
             text = self.screen.clipboard(1)
             if text:
-                # A title between lines of "=", the header, and the rows between lines of "-".
-                parts = re.split(r"^-{8,}$", text, flags=re.M)
-                return [line.split() for line in parts[1].split("\n") if line.strip()] if len(parts) > 1 else []
-        return []
+                return text
+        return ""
+
+    def table(self, window):
+        """The rows of a table: lists of cells."""
+        # A title between lines of "=", the header, and the rows between lines of "-".
+        parts = re.split(r"^-{8,}$", self.copy_table(window), flags=re.M)
+        return [line.split() for line in parts[1].split("\n") if line.strip()] if len(parts) > 1 else []
+
+    def filter_table(self, window, text):
+        """Its own display filter, and Apply."""
+        width, height = self.screen.size(window)
+        self.screen.raise_window(window)
+        self.screen.click(window, width // 2, height - 53)
+        self.screen.keys("ctrl+a", "BackSpace")
+        if text:
+            self.screen.do("type", "--delay", "30", text)
+        self.screen.keys("Return")
+        time.sleep(0.7)
+        self.button(window, 50, 53)
+        time.sleep(1)
+
+    def answer(self, title, *answers, lines=()):
+        """Fill the fields of a dialog, and OK. Without the heights of their lines, the focus is in the first one."""
+        window = self.screen.window(title, 20)
+        if not window:
+            return False
+        self.screen.keep_picture(window)
+        self.screen.raise_window(window)
+        for line, answer in enumerate(answers):
+            if lines:
+                self.screen.click(window, self.screen.size(window)[0] - 60, lines[line])
+            self.screen.keys("ctrl+a")
+            self.screen.do("type", "--delay", "20", answer)
+        self.screen.keys("Return")
+        wait_for(lambda: window not in self.screen.windows("."), 5)
+        time.sleep(0.7)
+        return True
 
     def conversations(self, window):
         """The rows of the tab in front, by Copy > as CSV."""
