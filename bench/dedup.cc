@@ -116,6 +116,7 @@ void batched(benchmark::State &state, size_t size) {
     constexpr size_t BATCH = 32;
     std::vector<Bytes> bytes(BATCH, Bytes(size, 0));
     std::vector<fs_dedup_frame> views;
+    views.reserve(BATCH);
     for (const Bytes &one : bytes)
         views.push_back(view(one));
     std::vector<fs_dedup_result> results(BATCH);
