@@ -323,10 +323,11 @@ static tap_packet_status choose(void *data, packet_info *pinfo _U_, epan_dissect
 
 /* Called for every frame, whatever the filter says: on a pass that runs both pipeline and filter, flows that ended
  * before this frame are decided. */
-static tap_packet_status next_frame(void *data, packet_info *pinfo, epan_dissect_t *edt _U_, const void *record _U_,
+static tap_packet_status next_frame(void *data, packet_info *pinfo _U_, epan_dissect_t *edt _U_, const void *record,
                                     tap_flags_t flags _U_) {
     struct export *export = data;
-    if (pinfo->fd->visited || !export->waiting->len)
+    const struct fs_tap_frame *frame = record; /* with a filter; without one, nothing waits */
+    if (!export->filter || !frame->first_pass || !export->waiting->len)
         return TAP_PACKET_DONT_REDRAW;
     if (export->decidable)
         decide(export, export->decidable);

@@ -28,6 +28,6 @@ void fs_tap_queue(packet_info *pinfo, const struct fs_seen *seen, unsigned count
     }
     if (!have_tap_listener(frame_tap))
         return;
-    frame = (struct fs_tap_frame){reject, count, seen, duplicate};
+    frame = (struct fs_tap_frame){reject, count, seen, duplicate, !pinfo->fd->visited};
     tap_queue_packet(frame_tap, pinfo, &frame);
 }

@@ -13,6 +13,7 @@ struct fs_tap_frame {
     unsigned count;
     const struct fs_seen *packets;
     const struct fs_duplicate *duplicate; /* NULL if it equals no other */
+    bool first_pass;                      /* taps are called when the frame itself says that it was visited */
 };
 
 void fs_tap_register(void);

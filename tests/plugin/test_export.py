@@ -12,8 +12,10 @@ import io
 import json
 import os
 import re
+import struct
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import support  # noqa: E402
@@ -294,6 +296,59 @@ class Tests:
             self.tshark.folder, "home", "events.json")).stdout
         self.check("Flowscope: 4 records in " in text and "; 5 messages and anomalies beside them" in text,
                    "events are not told: " + text)
+
+    def test_while_reading(self):
+        """Records do not wait for the end of the capture, with a filter neither."""
+        parts = []
+        for hours in range(3):
+            part = os.path.join(self.tshark.folder, "part%d.pcap" % hours)
+            subprocess.run(["editcap", "-F", "pcap", "-t", str(hours * 3600), self.many, part], check=True,
+                           capture_output=True)
+            with open(part, "rb") as file:
+                parts.append(file.read()[0 if hours == 0 else 24:])
+        for filter_ in ("", ",udp"):
+            path = os.path.join(self.tshark.folder, "home", "early%s.csv" % filter_[1:])
+            with subprocess.Popen(
+                    self.tshark.command("-q", "-r", "-", "-z", "flowscope,export,csv,%s%s" % (path, filter_)),
+                    stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                    env=self.tshark.environment, cwd=self.tshark.folder, preexec_fn=self.tshark.drop) as process:
+                written = False
+                for part in parts:  # the flows of one end with the first frames of the next
+                    process.stdin.write(part)
+                    process.stdin.flush()
+                    time.sleep(1.5)  # lines wait for a second, if another follows
+                for _ in range(100):
+                    written = written or os.path.exists(path) and os.path.getsize(path) > 10000
+                    if written:
+                        break
+                    time.sleep(0.1)
+                process.stdin.close()
+                process.wait()
+            self.check(written, "nothing is written while tshark reads, filter '%s'" % filter_)
+
+    def test_filter_forgets(self):
+        """Flows that the filter did not choose by their ends are let go."""
+        flows = 150000
+        path = os.path.join(self.tshark.folder, "short-flows.pcap")
+        with open(path, "wb") as file:
+            file.write(struct.pack("<IHHiIII", 0xa1b2c3d4, 2, 4, 0, 0, 65535, 101))
+            for i in range(flows):  # a datagram each, ten a second: all but the last minutes' are over
+                file.write(struct.pack("<IIII", i // 10, 0, 28, 28) + b"\x45\0\0\x1c\0\0\0\0\x40\x11\0\0\x0a" +
+                           struct.pack(">I", i)[1:] + b"\x0a\0\0\1\x27\x10\x27\x11\0\x08\0\0")
+        peaks = []
+        for filter_ in ("", ",tcp"):
+            output = os.path.join(self.tshark.folder, "home", "short-flows.csv")
+            # pylint: disable-next=consider-using-with
+            process = subprocess.Popen(
+                self.tshark.command("-q", "-r", path, "-z", "flowscope,export,csv,%s%s" % (output, filter_)),
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self.tshark.environment,
+                cwd=self.tshark.folder, preexec_fn=self.tshark.drop)
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            self.check(process.returncode == 0, "%d short flows: returned %d" % (flows, process.returncode))
+            peaks.append(usage.ru_maxrss)
+        self.check(peaks[1] - peaks[0] < 8000, "flows that are not chosen take memory: %d KiB without a filter, %d "
+                   "with one" % tuple(peaks))
 
     def test_parts(self):
         """-M begins anew every so many frames; all of them are in some record."""
