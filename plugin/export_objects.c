@@ -70,14 +70,12 @@ static void add_objects(export_object_list_t *list) {
     add_object(list, FS_RECORD_ZEEK, "conn.log", "text/tab-separated-values");
 }
 
-static tap_packet_status list_frame(void *data, packet_info *pinfo, epan_dissect_t *edt _U_, const void *record _U_,
+static tap_packet_status list_frame(void *data, packet_info *pinfo _U_, epan_dissect_t *edt _U_, const void *record _U_,
                                     tap_flags_t flags _U_) {
     if (fs_tap_is_tshark()) {
         waiting = data;
         return TAP_PACKET_DONT_REDRAW;
     }
-    if (!pinfo->fd->visited || pinfo->num != fs_store_last_frame())
-        return TAP_PACKET_DONT_REDRAW;
     add_objects(data);
     return TAP_PACKET_REDRAW;
 }
@@ -116,5 +114,7 @@ void fs_export_objects_queue(packet_info *pinfo) {
         return;
     if (fs_tap_is_tshark())
         listen_at_the_end();
+    else if (!pinfo->fd->visited || pinfo->num != fs_store_last_frame())
+        return;
     tap_queue_packet(tap, pinfo, NULL);
 }
