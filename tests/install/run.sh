@@ -24,8 +24,8 @@ cmake --install "$build" --prefix "$prefix" >/dev/null
 for file in MIT.txt GPL-2.0-or-later.txt; do
     [ -s "$prefix/share/doc/flowscope/$file" ] || fail "$file is not installed"
 done
-# Only what is meant for users: no private header, nothing outside our own folders.
-stray=$(cd "$prefix" && find . -type f ! -path '*flowscope*')
+# Only what is meant for users: no private header, nothing outside our own folders and Wireshark's profiles of our name.
+stray=$(cd "$prefix" && find . -type f ! -path '*flowscope*' ! -path '*/wireshark/profiles/Flowscope*')
 [ -z "$stray" ] || fail "stray files: $stray"
 
 cmake -S "$here" -B "$scratch/cmake" -DCMAKE_PREFIX_PATH="$prefix" >/dev/null || fail "the CMake package is not usable"

@@ -86,7 +86,8 @@ def compare(texts, stats):
     ip = [row for row in rows if row["protocol"] != "MAC"]
     known = [row for row in ip if row["ip_protocol"] in SURICATA_FLOWS]
     connections = [row for row in ip if row["ip_protocol"] not in IP_TUNNELS]
-    events = [json.loads(line) for line in texts["eve"].splitlines()]
+    lines = [json.loads(line) for line in texts["eve"].splitlines()]
+    events = [line for line in lines if line["event_type"] == "flow"]
     log = read_zeek(texts["zeek"])
     assert len(rows) == int(stats["flows"]), "flows"
     assert sum(int(row["packets_initiator"]) + int(row["packets_responder"]) for row in rows) == int(stats["packets"]), \
@@ -96,6 +97,8 @@ def compare(texts, stats):
     assert [tuple_of_csv(row) for row in known] == [tuple_of_eve(event) for event in events], "csv and eve"
     assert [tuple_of_csv(row) for row in connections] == [tuple_of_zeek(row) for row in log], "csv and zeek"
     assert [str(event["flowscope"]["flow"]) for event in events] == [row["flow"] for row in known], "flow numbers"
+    numbers = {row["flow"] for row in rows}
+    assert all(str(line["flowscope"]["flow"]) in numbers for line in lines), "events of flows that are not there"
     uids = {row["uid"] for row in rows}
     assert len(uids) == len(rows), "uids that two flows have"
     assert all(uid in uids for row in log for uid in row["tunnel_parents"].split(",") if uid != "-"), "unknown parents"
